@@ -1,0 +1,17 @@
+import { defineConfig } from "vitest/config"
+
+// Packages are tested from their sources: no build step before `npm test`.
+const conditions = ["twinbox-source", "node", "import", "module", "default"]
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    include: ["packages/*/test/**/*.test.ts", "examples/*/test/**/*.test.ts", "test/**/*.test.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    // Servers and tests share two cores: more workers than cores only adds noise.
+    maxWorkers: 2,
+    minWorkers: 1
+  }
+})
