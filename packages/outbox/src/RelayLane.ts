@@ -1,0 +1,216 @@
+import { Cause, Clock, Duration, Effect, Exit, Metric, Option, Queue, Random, Schedule } from "effect"
+import type { Delivery } from "./Delivery.ts"
+import { LaneKeys } from "./LaneKeys.ts"
+import type { Message } from "./Message.ts"
+import * as OutboxMetrics from "./OutboxMetrics.ts"
+import type { DeadLetter } from "./OutboxStore.ts"
+import type { AfterDeadLetter, RetryPolicy } from "./RelayPolicy.ts"
+import { type Rejection, type Sink, SinkError } from "./Sink.ts"
+
+export interface Options {
+  /** Messages in one call of the sink, at most. */
+  readonly batchSize: number
+  /** Messages that wait for the sink, at most. */
+  readonly queueSize: number
+  /** Time limit of one call of the sink. */
+  readonly timeout: Duration.DurationInput
+  readonly retry: RetryPolicy
+  readonly afterDeadLetter: AfterDeadLetter
+}
+
+/** The path of one sink inside a relay. */
+export interface Lane {
+  readonly sink: Sink
+  readonly offer: (deliveries: ReadonlyArray<Delivery>) => Effect.Effect<void>
+  /** Works until interrupted. */
+  readonly run: Effect.Effect<never>
+}
+
+/** While a sink is away: 100 ms to 5 s between attempts, with jitter, without end. */
+const unavailableSchedule = Schedule.exponential("100 millis").pipe(
+  Schedule.union(Schedule.spaced("5 seconds")),
+  Schedule.jittered
+)
+
+const orderKeyOf = (sink: Sink) => {
+  const unordered = new Set(sink.topics.filter((topic) => !topic.ordered).map((topic) => topic.name))
+  return (message: Message) => (unordered.has(message.topic) ? message.id : message.key)
+}
+
+const blamed = (message: Message, error: SinkError): Rejection => ({
+  messageId: message.id,
+  reason: error.reason,
+  error: error.message,
+  retryable: true
+})
+
+/** One call of the sink. A defect in its code counts as a failed batch: the relay and the other sinks live on. */
+const call = (sink: Sink, batch: ReadonlyArray<Message>, timeout: Duration.DurationInput) =>
+  sink.deliver(batch).pipe(
+    Effect.timeoutFail({
+      duration: timeout,
+      onTimeout: () => new SinkError({ sink: sink.name, reason: "Timeout" })
+    }),
+    Effect.catchAllDefect((cause) => Effect.fail(new SinkError({ sink: sink.name, reason: "Failed", cause })))
+  )
+
+/** Sends again for as long as the sink is away; fails only when the batch itself failed. */
+const callUntilAvailable = (sink: Sink, batch: ReadonlyArray<Message>, timeout: Duration.DurationInput) =>
+  call(sink, batch, timeout).pipe(
+    Effect.tapError((error) =>
+      error.retryable
+        ? Effect.zipRight(
+            Metric.increment(Metric.tagged(OutboxMetrics.unavailable, "sink", sink.name)),
+            Effect.logWarning(`${error.message}; ${batch.length} messages wait`)
+          )
+        : Effect.void
+    ),
+    Effect.retry({ while: (error) => error.retryable, schedule: unavailableSchedule })
+  )
+
+/**
+ * Delivers a batch; when it fails as a whole it is halved until single messages can be blamed. What
+ * follows a refused message of its key is left out of later halves.
+ */
+const deliverIsolating = (
+  sink: Sink,
+  batch: ReadonlyArray<Message>,
+  timeout: Duration.DurationInput,
+  orderKey: (message: Message) => string
+) =>
+  Effect.gen(function* () {
+    const rejections: Array<Rejection> = []
+    const stopped = new Set<string>()
+    const segments: Array<ReadonlyArray<Message>> = [batch]
+    const reject = (segment: ReadonlyArray<Message>, refused: ReadonlyArray<Rejection>) => {
+      rejections.push(...refused)
+      const ids = new Set(refused.map((rejection) => rejection.messageId))
+      for (const message of segment) if (ids.has(message.id)) stopped.add(orderKey(message))
+    }
+    for (let segment = segments.pop(); segment !== undefined; segment = segments.pop()) {
+      const sendable =
+        stopped.size === 0 ? segment : segment.filter((message) => !stopped.has(orderKey(message)))
+      const [first] = sendable
+      if (first === undefined) continue
+      const exit = yield* Effect.exit(callUntilAvailable(sink, sendable, timeout))
+      if (Exit.isSuccess(exit)) {
+        if (exit.value.length > 0) reject(sendable, exit.value)
+        continue
+      }
+      const error = Cause.failureOption(exit.cause)
+      if (Option.isNone(error)) return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
+      if (sendable.length === 1) reject(sendable, [blamed(first, error.value)])
+      else {
+        const half = Math.ceil(sendable.length / 2)
+        segments.push(sendable.slice(half), sendable.slice(0, half))
+      }
+    }
+    return rejections
+  })
+
+const deadLetter = (
+  delivery: Delivery,
+  sink: Sink,
+  rejection: Rejection,
+  attempts: number,
+  at: number
+): DeadLetter => ({
+  messageId: delivery.message.id,
+  slot: delivery.message.slot,
+  sink: sink.name,
+  reason: rejection.reason,
+  error: rejection.error,
+  attempts,
+  at
+})
+
+/**
+ * Makes the lane of a sink.
+ *
+ * @param parked keys that have a dead letter at this sink already
+ * @param finished is handed the deliveries that no lane owes any more
+ */
+export const make = (
+  sink: Sink,
+  options: Options,
+  parked: Iterable<string>,
+  finished: (deliveries: ReadonlyArray<Delivery>) => Effect.Effect<void>
+): Effect.Effect<Lane> =>
+  Effect.gen(function* () {
+    const queue = yield* Queue.bounded<Delivery>(options.queueSize)
+    const orderKey = orderKeyOf(sink)
+    const keys = new LaneKeys({ ...options, orderKey, parked })
+    const deliveredHere = Metric.tagged(OutboxMetrics.delivered, "sink", sink.name)
+    const rejectedHere = Metric.tagged(OutboxMetrics.rejected, "sink", sink.name)
+    const deadHere = Metric.tagged(OutboxMetrics.dead, "sink", sink.name)
+    const batchSizeHere = Metric.tagged(OutboxMetrics.batchSize, "sink", sink.name)
+
+    const finish = (deliveries: ReadonlyArray<Delivery>) => {
+      const done = deliveries.filter((delivery) => --delivery.owed === 0)
+      return done.length === 0 ? Effect.void : finished(done)
+    }
+
+    const leaveBehind = (deliveries: ReadonlyArray<Delivery>) => {
+      for (const delivery of deliveries) delivery.behind.push(sink.name)
+      return finish(deliveries)
+    }
+
+    /** New messages; waits for one only when nothing is due, and no longer than until something is. */
+    const takeNew = (room: number, mayWait: boolean, now: number) => {
+      if (room <= 0) return Effect.succeed<Iterable<Delivery>>([])
+      if (!mayWait) return Queue.takeUpTo(queue, room)
+      const take = Queue.takeBetween(queue, 1, room)
+      const due = keys.nextDueMillis
+      return due === undefined
+        ? take
+        : Effect.map(
+            Effect.timeoutOption(take, Duration.millis(Math.max(1, due - now))),
+            Option.getOrElse((): Iterable<Delivery> => [])
+          )
+    }
+
+    const nextBatch = Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      const due = keys.takeDue(now, options.batchSize)
+      const taken = [...(yield* takeNew(options.batchSize - due.length, due.length === 0, now))]
+      const { parked, send } = keys.admit(taken)
+      if (parked.length > 0) yield* leaveBehind(parked)
+      return due.length === 0 ? send : [...due, ...send]
+    })
+
+    const deliver = (batch: ReadonlyArray<Delivery>) =>
+      Effect.gen(function* () {
+        const messages = batch.map((delivery) => delivery.message)
+        yield* Metric.update(batchSizeHere, messages.length)
+        const rejections = yield* deliverIsolating(sink, messages, options.timeout, orderKey)
+        yield* Effect.uninterruptible(conclude(batch, rejections))
+      })
+
+    const conclude = (batch: ReadonlyArray<Delivery>, rejections: ReadonlyArray<Rejection>) =>
+      Effect.gen(function* () {
+        const now = yield* Clock.currentTimeMillis
+        const randoms = yield* Effect.replicateEffect(Random.next, rejections.length)
+        const outcome = keys.settle(batch, rejections, now, randoms)
+        yield* Metric.incrementBy(deliveredHere, outcome.confirmed.length)
+        yield* finish(outcome.confirmed)
+        if (rejections.length === 0) return
+        yield* Metric.incrementBy(rejectedHere, rejections.length)
+        for (const { attempts, delivery, rejection } of outcome.dead) {
+          delivery.dead.push(deadLetter(delivery, sink, rejection, attempts, now))
+          yield* Effect.logError(
+            `sink '${sink.name}' gave up on message ${rejection.messageId}: ${rejection.error}`
+          )
+        }
+        yield* Metric.incrementBy(deadHere, outcome.dead.length)
+        yield* finish(outcome.dead.map(({ delivery }) => delivery))
+        yield* leaveBehind(outcome.parked)
+      })
+
+    const step = Effect.flatMap(nextBatch, (batch) => (batch.length === 0 ? Effect.void : deliver(batch)))
+
+    return {
+      sink,
+      offer: (deliveries) => Effect.asVoid(Queue.offerAll(queue, deliveries)),
+      run: Effect.forever(step)
+    }
+  })

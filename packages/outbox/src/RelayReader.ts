@@ -1,0 +1,172 @@
+import { type Context, Clock, Duration, Effect, Metric, Option, Schedule } from "effect"
+import type { Delivery } from "./Delivery.ts"
+import type { InFlight } from "./InFlight.ts"
+import type { Message } from "./Message.ts"
+import type { OutboxError } from "./OutboxError.ts"
+import * as OutboxMetrics from "./OutboxMetrics.ts"
+import type { OutboxStore, Position, Settlement, Stored } from "./OutboxStore.ts"
+import type { Lane } from "./RelayLane.ts"
+import type { Settler } from "./RelaySettler.ts"
+
+/**
+ * - `catching-up`: reads the collection, one forward cursor after another; no feed is open.
+ * - `live`: takes messages from the feed; the collection is swept rarely.
+ */
+export type Mode = "catching-up" | "live"
+
+export interface Options {
+  readonly slots: ReadonlyArray<number>
+  /** A pass that found fewer new messages than this has caught up. */
+  readonly caughtUpBelow: number
+  /** A live reader that finds no room for so long closes its feed and goes back to reading the collection. */
+  readonly fullAfter: Duration.DurationInput
+  /** Pause between sweeps, at the least; a sweep that took long is followed by a pause of 100 times as long. */
+  readonly sweepEvery: Duration.DurationInput
+}
+
+export interface Reader {
+  readonly mode: () => Mode
+  /** Works until interrupted; fails on what trying again does not mend. */
+  readonly run: Effect.Effect<never, OutboxError>
+}
+
+export interface Environment {
+  readonly store: Context.Tag.Service<OutboxStore>
+  readonly inFlight: InFlight
+  readonly lanes: ReadonlyArray<Lane>
+  readonly settler: Settler
+}
+
+const maxSweepShare = 0.01
+
+const retrySchedule = Schedule.exponential("50 millis").pipe(
+  Schedule.union(Schedule.spaced("2 seconds")),
+  Schedule.jittered,
+  Schedule.resetAfter("10 seconds")
+)
+
+/** A record that is no message concerns every sink, and no key that could wait for it. */
+const corruptSettlement = (stored: Extract<Stored, { _tag: "Corrupt" }>, at: number): Settlement => ({
+  messageId: stored.id,
+  slot: stored.slot,
+  behind: [],
+  dead: [
+    {
+      messageId: stored.id,
+      slot: stored.slot,
+      sink: "*",
+      reason: "Corrupt",
+      error: stored.issues.join("; "),
+      attempts: 0,
+      at
+    }
+  ]
+})
+
+export const make = ({ inFlight, lanes, settler, store }: Environment, options: Options): Reader => {
+  let mode: Mode = "catching-up"
+  const lanesByTopic = new Map<string, ReadonlyArray<Lane>>()
+  const lanesOf = (topic: string): ReadonlyArray<Lane> => {
+    const known = lanesByTopic.get(topic)
+    if (known !== undefined) return known
+    const found = lanes.filter((lane) => lane.sink.topics.some(({ name }) => name === topic))
+    lanesByTopic.set(topic, found)
+    return found
+  }
+
+  /** Hands deliveries to the lanes that want them; what no sink wants is delivered already. */
+  const dispatch = (deliveries: ReadonlyArray<Delivery>) => {
+    const byLane = new Map<Lane, Array<Delivery>>()
+    const wantedByNone: Array<Delivery> = []
+    for (const delivery of deliveries) {
+      const wanting = lanesOf(delivery.message.topic)
+      if (wanting.length === 0) wantedByNone.push(delivery)
+      for (const lane of wanting) {
+        const share = byLane.get(lane)
+        if (share === undefined) byLane.set(lane, [delivery])
+        else share.push(delivery)
+      }
+    }
+    return Effect.zipRight(
+      Effect.forEach(byLane, ([lane, share]) => lane.offer(share), { discard: true }),
+      settler.offer(wantedByNone)
+    )
+  }
+
+  /** Takes in what the relay does not know yet; returns how much that was. */
+  const takeIn = (stored: ReadonlyArray<Stored>) =>
+    Effect.gen(function* () {
+      const messages: Array<Message> = []
+      const corrupt: Array<Extract<Stored, { _tag: "Corrupt" }>> = []
+      for (const record of stored) {
+        if (record._tag === "Corrupt") corrupt.push(record)
+        else if (!inFlight.knows(record.message.id)) messages.push(record.message)
+      }
+      if (corrupt.length > 0) {
+        const at = yield* Clock.currentTimeMillis
+        yield* Effect.logError(`${corrupt.length} corrupt outbox records go to the dead letters`)
+        yield* settler.settle(corrupt.map((record) => corruptSettlement(record, at)))
+      }
+      if (messages.length > 0) {
+        yield* inFlight.admit(messages, (message) => lanesOf(message.topic).length, dispatch)
+        yield* Metric.set(OutboxMetrics.inFlight, inFlight.size)
+      }
+      return messages.length
+    })
+
+  /** Reads the collection once, from the first slot to the last. Returns how many new messages it found. */
+  const pass = (since?: Position) =>
+    Effect.scoped(
+      Effect.gen(function* () {
+        const cursor = yield* store.readReady({
+          slots: options.slots,
+          ...(since === undefined ? {} : { since })
+        })
+        let found = 0
+        for (;;) {
+          const batch = yield* cursor.next
+          if (batch.length === 0) return found
+          found += yield* takeIn(batch)
+        }
+      })
+    )
+
+  const catchUp = Effect.gen(function* () {
+    mode = "catching-up"
+    while ((yield* pass()) >= options.caughtUpBelow);
+  })
+
+  const sweep = Effect.gen(function* () {
+    const [took] = yield* Effect.timed(pass())
+    const pause = Math.max(Duration.toMillis(options.sweepEvery), Duration.toMillis(took) / maxSweepShare)
+    return (yield* Clock.currentTimeMillis) + pause
+  })
+
+  /** Ends when there was no room for too long. */
+  const live = Effect.scoped(
+    Effect.gen(function* () {
+      // Opened before the last pass: what commits in between comes through both, and is known by its id.
+      const feed = yield* store.watch(options.slots)
+      yield* pass(feed.position)
+      mode = "live"
+      let sweepAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.sweepEvery)
+      for (;;) {
+        const batch = yield* feed.next
+        if (batch.length > 0) {
+          const taken = yield* Effect.timeoutOption(takeIn(batch), options.fullAfter)
+          if (Option.isNone(taken)) return
+        }
+        if ((yield* Clock.currentTimeMillis) >= sweepAt) sweepAt = yield* sweep
+      }
+    })
+  )
+
+  const run = Effect.forever(Effect.zipRight(catchUp, live)).pipe(
+    Effect.tapError((error) =>
+      error.retryable ? Effect.logWarning(`${error.message}; reading again`) : Effect.void
+    ),
+    Effect.retry({ while: (error) => error.retryable, schedule: retrySchedule })
+  )
+
+  return { mode: () => mode, run }
+}
