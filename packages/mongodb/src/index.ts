@@ -1,1 +1,5 @@
-export {}
+export * as MongoDatabase from "./MongoDatabase.ts"
+export * as MongoError from "./MongoError.ts"
+export * as MongoIndexes from "./MongoIndexes.ts"
+export * as MongoOutboxStore from "./MongoOutboxStore.ts"
+export * as Transaction from "./Transaction.ts"

@@ -1,0 +1,148 @@
+import { Slot } from "@twinbox/outbox"
+import { Effect } from "effect"
+import type { Db, Document, IndexDescription } from "mongodb"
+import { MongoDatabase } from "./MongoDatabase.ts"
+import * as MongoError from "./MongoError.ts"
+import * as OutboxRecord from "./OutboxRecord.ts"
+
+/** Names of the outbox's collections. */
+export const collections = {
+  outbox: "outbox",
+  dead: "outbox_dead",
+  leases: "outbox_leases",
+  sinks: "outbox_sinks",
+  sequences: "outbox_sequences",
+  schema: "twinbox_schema"
+} as const
+
+/** Names of the indexes that reads ask for by hint. */
+export const indexNames = { ready: "ready", behind: "behind", deadByKey: "sink_slot_key" } as const
+
+/** Raised whenever indexes or validators change. */
+export const version = 1
+
+const place = { slot: 1, key: 1, sequence: 1, ordinal: 1 } as const
+
+/**
+ * The index of ready messages is partial: nobody reads over what is behind. It is unique, so that two
+ * writers can never both have the same place.
+ */
+const indexes: Readonly<Record<string, ReadonlyArray<IndexDescription>>> = {
+  [collections.outbox]: [
+    { name: indexNames.ready, key: place, unique: true, partialFilterExpression: { state: "ready" } },
+    { name: indexNames.behind, key: { behind: 1, ...place }, partialFilterExpression: { state: "behind" } }
+  ],
+  [collections.dead]: [{ name: indexNames.deadByKey, key: { sink: 1, slot: 1, key: 1 } }]
+}
+
+const validators: Readonly<Record<string, Document>> = {
+  [collections.outbox]: {
+    $jsonSchema: {
+      bsonType: "object",
+      required: ["slot", "key", "sequence", "ordinal", "topic", "payload", "headers", "createdAt", "state"],
+      properties: {
+        _id: { bsonType: "string" },
+        slot: { bsonType: "int", minimum: 0, maximum: Slot.count - 1 },
+        key: { bsonType: "string" },
+        sequence: { bsonType: "number", minimum: 0 },
+        ordinal: { bsonType: "number", minimum: 0 },
+        topic: { bsonType: "string" },
+        payload: { bsonType: ["string", "null"] },
+        headers: { bsonType: "object" },
+        createdAt: { bsonType: "date" },
+        state: { enum: ["ready", "behind"] },
+        behind: { bsonType: "array", items: { bsonType: "string" } }
+      }
+    }
+  },
+  [collections.leases]: {
+    $jsonSchema: {
+      bsonType: "object",
+      required: ["owner", "epoch"],
+      properties: { owner: { bsonType: ["string", "null"] }, epoch: { bsonType: "number", minimum: 0 } }
+    }
+  }
+}
+
+const attempt = <A>(call: () => Promise<A>) => Effect.tryPromise({ try: call, catch: MongoError.fromDriver })
+
+const namespaceExists = 48
+
+/** Creates what is missing of these collections. Transactions are slower and can collide when they have to create them. */
+export const ensureCollections = (names: ReadonlyArray<string>) =>
+  Effect.flatMap(MongoDatabase, ({ db }) =>
+    Effect.forEach(
+      names,
+      (name) =>
+        attempt(() => db.createCollection(name)).pipe(
+          Effect.catchIf(
+            (error) => error._tag === "Refused" && error.code === namespaceExists,
+            () => Effect.void
+          )
+        ),
+      { discard: true }
+    )
+  )
+
+const ensureValidators = (db: Db) =>
+  Effect.forEach(
+    Object.entries(validators),
+    ([name, validator]) => attempt(() => db.command({ collMod: name, validator, validationLevel: "strict" })),
+    { discard: true }
+  )
+
+const ensureIndexes = (db: Db) =>
+  Effect.forEach(
+    Object.entries(indexes),
+    ([name, wanted]) => attempt(() => db.collection(name).createIndexes([...wanted])),
+    { discard: true }
+  )
+
+/** Inserts those documents whose `_id` is not there yet. */
+const ensureDocuments = (db: Db, name: string, documents: ReadonlyArray<{ readonly _id: string | number }>) =>
+  attempt(() =>
+    db.collection<{ _id: string | number }>(name).bulkWrite(
+      documents.map((document) => ({
+        updateOne: {
+          filter: { _id: document._id },
+          update: { $setOnInsert: withoutId(document) },
+          upsert: true
+        }
+      })),
+      { ordered: false }
+    )
+  )
+
+const withoutId = ({ _id, ...rest }: { readonly _id: string | number }): Document => rest
+
+const storedVersion = (db: Db) =>
+  attempt(() =>
+    db.collection<{ _id: string; version: number }>(collections.schema).findOne({ _id: "outbox" })
+  ).pipe(Effect.map((document) => document?.version ?? 0))
+
+const storeVersion = (db: Db) =>
+  attempt(() =>
+    db
+      .collection<{ _id: string; version: number }>(collections.schema)
+      .updateOne({ _id: "outbox" }, { $set: { version } }, { upsert: true })
+  )
+
+/**
+ * Makes the outbox's collections, indexes, validators, sentinels and lease documents. One read when all
+ * of it is there in this version; safe to run from several processes at once and to run again.
+ */
+export const ensure: Effect.Effect<void, MongoError.MongoError, MongoDatabase> = Effect.gen(function* () {
+  const { db } = yield* MongoDatabase
+  if ((yield* storedVersion(db)) >= version) return
+  yield* Effect.logInfo(`making the outbox's collections and indexes, version ${version}`)
+  yield* ensureCollections(Object.values(collections))
+  yield* ensureValidators(db)
+  yield* ensureIndexes(db)
+  yield* ensureDocuments(db, collections.outbox, Slot.all.map(OutboxRecord.sentinel))
+  yield* ensureDocuments(
+    db,
+    collections.leases,
+    Slot.all.map((slot) => ({ _id: slot, owner: null, epoch: 0, clean: true }))
+  )
+  yield* storeVersion(db)
+})

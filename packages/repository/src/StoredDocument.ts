@@ -1,0 +1,35 @@
+/** A document as MongoDB holds it: the encoded fields, with what the repository adds. */
+export interface StoredDocument {
+  readonly _id: string
+  /** Absent in originals that a foreign program wrote. */
+  readonly version?: number
+  readonly [field: string]: unknown
+}
+
+/** A twin as MongoDB holds it. */
+export interface StoredTwin extends StoredDocument {
+  /** Version of the key that made its pseudonyms. */
+  readonly keyVersion?: number
+  /** Fingerprint of the anonymizer that made it. */
+  readonly fingerprint?: string
+}
+
+/** What is left of a deleted document: its last version, so that a later one goes on from there. */
+export interface Tombstone {
+  readonly _id: string
+  readonly version: number
+  readonly deletedAt: Date
+}
+
+/** Everything stored about one id. */
+export interface Current {
+  readonly original: StoredDocument | undefined
+  readonly twin: StoredTwin | undefined
+  readonly tombstone: Tombstone | undefined
+}
+
+export const nothing: Current = { original: undefined, twin: undefined, tombstone: undefined }
+
+/** The highest version this id has had; 0 for none. */
+export const versionOf = ({ original, tombstone, twin }: Current): number =>
+  Math.max(original?.version ?? 0, twin?.version ?? 0, tombstone?.version ?? 0)

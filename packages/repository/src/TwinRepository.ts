@@ -1,0 +1,260 @@
+import {
+  type AnonymizeKey,
+  Anonymizer,
+  type AnonymizerError,
+  type FullyAnnotated,
+  type TwinOf
+} from "@twinbox/anonymize"
+import { MongoDatabase, MongoError, MongoIndexes } from "@twinbox/mongodb"
+import { Key, Message, type Outbox, type Topic } from "@twinbox/outbox"
+import { Effect, Either, type Schema, type Scope } from "effect"
+import { BSON, ObjectId } from "mongodb"
+import * as CollectionReads from "./CollectionReads.ts"
+import * as DocumentCodec from "./DocumentCodec.ts"
+import type * as GroupCommit from "./GroupCommit.ts"
+import * as KeyRegistry from "./KeyRegistry.ts"
+import { InvalidDocument, type KeyMismatch, type WriteError } from "./RepositoryError.ts"
+import type { StoredDocument } from "./StoredDocument.ts"
+import * as WriteBatch from "./WriteBatch.ts"
+import type * as WritePlan from "./WritePlan.ts"
+import * as Writer from "./Writer.ts"
+
+export interface Options<S extends Schema.Schema.AnyNoContext> {
+  /** Schema of the fields, every one with a privacy annotation. `_id` and `version` are the repository's own. */
+  readonly schema: S
+  /** Collection of the originals, for example `customers`. */
+  readonly collection: string
+  /** Collection of the twins. Default: the originals' name with `_anonymised`. */
+  readonly twinCollection?: string
+  /** Collection of what is left of deleted documents. Default: the originals' name with `_tombstones`. */
+  readonly tombstoneCollection?: string
+  /** Where twins are published; made by `TwinTopic.anonymized`. */
+  readonly topic: Topic.Any<"anonymized">
+  /** Given: originals are published too. Made by `TwinTopic.original`. */
+  readonly originalTopic?: Topic.Any<"original">
+  /** First part of the message keys, `stream/id`. Default: the topic's name. */
+  readonly stream?: string
+  /** What pseudonyms are made with. */
+  readonly key: AnonymizeKey
+  /** Lets independent writes share transactions. Default false: one transaction each. */
+  readonly groupCommit?: boolean | GroupCommit.Options
+}
+
+/** What is saved: the Schema's fields; `_id` only to choose the id instead of getting a new one. */
+export type Input<A> = A & { readonly _id?: string }
+
+/** New values for some top-level fields, or a pure function that gives them; it may run several times. */
+export type Patch<A> = Partial<A> | ((current: DocumentCodec.Entity<A>) => Partial<A>)
+
+/**
+ * Documents with personal data, each with its anonymized twin. Every write changes original, twin and
+ * outbox in one transaction, and joins the caller's transaction where there is one.
+ */
+export interface TwinRepository<A, I, Twin> extends CollectionReads.CollectionReads<A, I> {
+  /** Fails with `DuplicateKey` when the id is taken. */
+  readonly create: (input: Input<A>) => Effect.Effect<DocumentCodec.Entity<A>, WriteError>
+  /** All in one transaction or none; too many are `TransactionTooLarge`, never split. */
+  readonly createMany: (
+    inputs: ReadonlyArray<Input<A>>
+  ) => Effect.Effect<ReadonlyArray<DocumentCodec.Entity<A>>, WriteError>
+  /** Changes some fields; a patch that changes nothing writes nothing. `VersionConflict` unless the version is the expected one. */
+  readonly update: (
+    id: string,
+    patch: Patch<A>,
+    expectedVersion?: number
+  ) => Effect.Effect<DocumentCodec.Entity<A>, WriteError>
+  /** Puts other fields in the place of all of them. */
+  readonly replace: (
+    id: string,
+    fields: A,
+    expectedVersion?: number
+  ) => Effect.Effect<DocumentCodec.Entity<A>, WriteError>
+  /** Removes original and twin; a tombstone keeps the version, from which a later `create` of this id goes on. */
+  readonly delete: (id: string, expectedVersion?: number) => Effect.Effect<void, WriteError>
+  /** Reading twins. */
+  readonly twins: CollectionReads.CollectionReads<Twin, Twin>
+}
+
+/** Documents of one `createMany`, at most. */
+const maxCreateMany = 50_000
+/** Bytes of one `createMany`, at most. */
+const maxCreateManyBytes = 64 * 1024 * 1024
+/** MongoDB's own limit of a document. */
+const maxDocumentBytes = 16 * 1024 * 1024
+
+const nothingToMeasure = 1_024
+
+const checkId = (collection: string, stream: string, id: string): Either.Either<string, InvalidDocument> =>
+  Key.isKey(Key.make(stream, id))
+    ? Either.right(id)
+    : Either.left(
+        new InvalidDocument({
+          collection,
+          id: undefined,
+          stored: false,
+          issues: [{ path: "_id", problem: "is not an id: 1 to 512 characters without control characters" }]
+        })
+      )
+
+const measured = (fields: WritePlan.Fields): Either.Either<number, MongoError.TransactionTooLarge> => {
+  const bytes = BSON.calculateObjectSize(fields, { ignoreUndefined: true })
+  return bytes <= maxDocumentBytes
+    ? Either.right(bytes)
+    : Either.left(
+        new MongoError.TransactionTooLarge({
+          detail: `the document has ${bytes} bytes, ${maxDocumentBytes} is the limit`
+        })
+      )
+}
+
+const writeOf = (intent: WritePlan.Intent): WritePlan.Write => ({
+  intent,
+  messageIds: { anonymized: Message.makeId(), original: Message.makeId() }
+})
+
+const documentOf = (planned: WritePlan.Planned): StoredDocument | undefined => {
+  if (planned._tag === "Unchanged") return planned.document
+  return planned.plan.original._tag === "Remove" ? undefined : planned.plan.original.document
+}
+
+const groupOptions = (given: boolean | GroupCommit.Options | undefined) => {
+  if (given === undefined || given === false) return undefined
+  return given === true ? {} : given
+}
+
+const checkSchema = (schema: Schema.Schema.AnyNoContext) => {
+  const clashing = DocumentCodec.clashes(schema.ast)
+  return clashing.length === 0
+    ? Effect.void
+    : Effect.dieMessage(
+        `the Schema has fields of names that the repository uses itself: ${clashing.join(", ")}`
+      )
+}
+
+/**
+ * Makes a repository, and what it needs in the database: its collections, and the check value of the key
+ * version (`KeyMismatch` when this database knows another secret under it).
+ */
+export const make = <S extends Schema.Schema.AnyNoContext>(
+  options: Options<S> & { readonly schema: FullyAnnotated<S> }
+): Effect.Effect<
+  TwinRepository<Schema.Schema.Type<S>, Schema.Schema.Encoded<S>, TwinOf<S>>,
+  AnonymizerError | KeyMismatch | MongoError.MongoError,
+  MongoDatabase.MongoDatabase | Outbox.Outbox | Scope.Scope
+> =>
+  Effect.gen(function* () {
+    type A = Schema.Schema.Type<S>
+    type Entity = DocumentCodec.Entity<A>
+    const { collection, key, topic } = options
+    const names: WriteBatch.CollectionNames = {
+      originals: collection,
+      twins: options.twinCollection ?? `${collection}_anonymised`,
+      tombstones: options.tombstoneCollection ?? `${collection}_tombstones`
+    }
+    const stream = options.stream ?? topic.name
+    yield* checkSchema(options.schema)
+    const anonymizer = yield* Anonymizer.compile<S>(options.schema, key)
+    yield* MongoIndexes.ensureCollections(Object.values(names))
+    yield* KeyRegistry.verify(key)
+
+    const { db } = yield* MongoDatabase.MongoDatabase
+    const codec = DocumentCodec.make(options.schema as unknown as Schema.Schema<A, unknown>, collection)
+    const twinCodec = DocumentCodec.make(
+      anonymizer.twinSchema as Schema.Schema<TwinOf<S>, unknown>,
+      names.twins
+    )
+    const batch = yield* WriteBatch.make(
+      {
+        collection,
+        stream,
+        // The compiled functions read and write plain documents; the types follow the Schema.
+        anonymizer: anonymizer as unknown as WritePlan.Definition["anonymizer"],
+        topic,
+        originalTopic: options.originalTopic
+      },
+      names
+    )
+    const writer = yield* Writer.make(batch, groupOptions(options.groupCommit))
+
+    const creation = ({ _id, ...value }: Input<A>) =>
+      Either.gen(function* () {
+        const id = _id === undefined ? new ObjectId().toHexString() : yield* checkId(collection, stream, _id)
+        const fields = yield* codec.encode(value as A, id)
+        const bytes = yield* measured(fields)
+        const write = writeOf({ _tag: "Create", id, fields, isNewId: _id === undefined })
+        return { write, bytes }
+      })
+
+    const entityOf = (planned: WritePlan.Planned): Effect.Effect<Entity, InvalidDocument> => {
+      const document = documentOf(planned)
+      return document === undefined ? Effect.dieMessage("nothing was written") : codec.decode(document)
+    }
+
+    const create = (input: Input<A>) =>
+      Effect.flatMap(creation(input), ({ bytes, write }) =>
+        Effect.flatMap(writer.one(write, bytes), entityOf)
+      )
+
+    const createMany = (inputs: ReadonlyArray<Input<A>>) =>
+      Effect.gen(function* () {
+        if (inputs.length === 0) return []
+        const creations = yield* Either.all(inputs.map(creation))
+        const total = creations.reduce((sum, { bytes }) => sum + bytes, 0)
+        if (inputs.length > maxCreateMany || total > maxCreateManyBytes) {
+          return yield* new MongoError.TransactionTooLarge({
+            detail: `${inputs.length} documents of ${total} bytes; ${maxCreateMany} documents and ${maxCreateManyBytes} bytes are the limit`
+          })
+        }
+        const planned = yield* writer.many(creations.map(({ write }) => write))
+        return yield* Effect.forEach(planned, entityOf)
+      })
+
+    const change = (
+      id: string,
+      expectedVersion: number | undefined,
+      decide: (current: StoredDocument) => Either.Either<WritePlan.Next, InvalidDocument>,
+      bytes: number
+    ) =>
+      Effect.flatMap(
+        writer.one(writeOf({ _tag: "Change", id, change: decide, expectedVersion }), bytes),
+        entityOf
+      )
+
+    const update = (id: string, patch: Patch<A>, expectedVersion?: number) => {
+      const decide = (stored: StoredDocument) =>
+        Either.gen(function* () {
+          const current = yield* codec.decode(stored)
+          const { _id, version, ...before } = current
+          const changes = typeof patch === "function" ? patch(current) : patch
+          const fields = yield* codec.encode({ ...before, ...changes } as unknown as A, id)
+          return { fields, extras: codec.extrasOf(stored) }
+        })
+      return change(id, expectedVersion, decide, nothingToMeasure)
+    }
+
+    const replace = (id: string, value: A, expectedVersion?: number) =>
+      Effect.gen(function* () {
+        const fields = yield* codec.encode(value, id)
+        const bytes = yield* measured(fields)
+        return yield* change(id, expectedVersion, () => Either.right({ fields, extras: {} }), bytes)
+      })
+
+    const remove = (id: string, expectedVersion?: number) =>
+      Effect.asVoid(writer.one(writeOf({ _tag: "Delete", id, expectedVersion }), nothingToMeasure))
+
+    return {
+      ...CollectionReads.make<A, Schema.Schema.Encoded<S>>(
+        db.collection<StoredDocument>(names.originals),
+        codec
+      ),
+      twins: CollectionReads.make<TwinOf<S>, TwinOf<S>>(
+        db.collection<StoredDocument>(names.twins),
+        twinCodec
+      ),
+      create,
+      createMany,
+      update,
+      replace,
+      delete: remove
+    }
+  })

@@ -1,0 +1,40 @@
+import { AnonymizeKey, Anonymizer, type FullyAnnotated, type TwinOf } from "@twinbox/anonymize"
+import { Topic } from "@twinbox/outbox"
+import { Either, Redacted, Schema } from "effect"
+import * as JsonSide from "./JsonSide.ts"
+
+/** What every published document carries beside its fields. */
+const Identity = Schema.Struct({ _id: Schema.String, version: Schema.Int })
+
+export type Identified<A> = A & typeof Identity.Type
+
+/** The topic of a collection's twins: pseudonyms in place of personal data. */
+export type TwinTopic<A> = Topic.Topic<A, unknown, "anonymized">
+
+/** The topic of a collection's originals. */
+export type OriginalTopic<A> = Topic.Topic<A, unknown, "original">
+
+/** Only the shape of the twins is asked for here; nothing is ever hashed with this. */
+const shapeKey = Either.getOrThrow(
+  AnonymizeKey.make({ version: 1, secret: Redacted.make("7f3c1ad94be2608571c0f2a95d3e8b46") })
+)
+
+const published = <A, I>(schema: Schema.Schema<A, I>): Schema.Schema<Identified<A>, unknown> =>
+  JsonSide.of(Schema.extend(schema, Identity))
+
+/**
+ * The anonymized topic of a Schema. A relay or a consumer can make it without the secret.
+ *
+ * Throws `UnannotatedField` or `UnsupportedSchema` for a Schema that has no twin.
+ */
+export const anonymized = <S extends Schema.Schema.AnyNoContext>(
+  name: string,
+  schema: S & FullyAnnotated<S>
+): TwinTopic<Identified<TwinOf<S>>> => {
+  const { twinSchema } = Either.getOrThrowWith(Anonymizer.compile<S>(schema, shapeKey), (error) => error)
+  return Topic.anonymized(name, published(twinSchema as Schema.Schema<TwinOf<S>, unknown>))
+}
+
+/** The topic of the originals themselves: personal data. Publishing it is an explicit choice. */
+export const original = <A, I>(name: string, schema: Schema.Schema<A, I>): OriginalTopic<Identified<A>> =>
+  Topic.original(name, published(schema))
