@@ -1,1 +1,9 @@
-export {}
+export * as Anonymize from "./Anonymize.ts"
+export * from "./AnonymizeError.ts"
+export { AnonymizeKey, type AnonymizeKeyOptions } from "./AnonymizeKey.ts"
+export { Anonymizer, type AnonymizerError, type AnonymizerOf, type FieldPlan } from "./Anonymizer.ts"
+export { TwinEmail } from "./Email.ts"
+export { Pseudonym } from "./Pseudonym.ts"
+export { Sha256Base62, Sha256Hex } from "./Sha256.ts"
+export type { PseudonymOptions, Strategy, StrategyName } from "./Strategy.ts"
+export type { FullyAnnotated, Redaction, TwinEncodedOf, TwinOf, Unannotated } from "./TwinSchema.ts"

@@ -78,12 +78,12 @@ export class InFlight {
     )
   }
 
-  /** Forgets deliveries that are settled. Those confirmed by all are remembered for a while. */
+  /** Forgets deliveries that are settled; their ids are remembered for a while. */
   settled(deliveries: ReadonlyArray<Delivery.Delivery>): Effect.Effect<void> {
     return Effect.suspend(() => {
       for (const delivery of deliveries) {
         this.#deliveries.delete(delivery.message.id)
-        if (Delivery.isConfirmed(delivery)) this.#recent.add(delivery.message.id)
+        this.#recent.add(delivery.message.id)
       }
       return Effect.asVoid(this.#permits.release(totalWeight(deliveries)))
     })

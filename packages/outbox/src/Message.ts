@@ -52,7 +52,10 @@ export const MessageSchema: Schema.Schema<Message> = Schema.Struct({
 
 const decode = ParseResult.decodeUnknownEither(MessageSchema, { errors: "all" })
 
-/** Checks a message that comes from outside; the Left names the fields that are wrong, never their values. */
+/**
+ * Checks a message that comes from outside. The Left holds the values that were refused too: of it, show and
+ * store the paths only.
+ */
 export const decodeUnknown = (input: unknown) => decode(input)
 
 /** A new id for a message: a random UUID (RFC 9562 version 4). Ids carry no order. */
@@ -96,7 +99,12 @@ export const draft = <A, I>(
       return yield* invalid(topic.name, "(malformed)", ["key: is not 'stream/id'"])
     }
     const payload = yield* encodePayload(topic, options)
-    return fromText(topic, options.key, payload, options.headers)
+    return fromText(
+      topic,
+      options.key,
+      payload,
+      options.headers === undefined ? {} : { headers: options.headers }
+    )
   })
 
 /** A draft whose payload is already JSON text of the topic's encoded side: for writers that made it so by construction. */
@@ -104,13 +112,13 @@ export const fromText = (
   topic: Pick<Topic.Any, "name" | "schemaVersion">,
   key: Key.Key,
   payload: string | null,
-  headers: Headers = {}
+  options: { readonly id?: string; readonly headers?: Headers } = {}
 ): Draft => ({
-  id: makeId(),
+  id: options.id ?? makeId(),
   topic: topic.name,
   key,
   payload,
-  headers: { ...headers, "schema-version": String(topic.schemaVersion) }
+  headers: { ...options.headers, "schema-version": String(topic.schemaVersion) }
 })
 
 /** Gives a draft its place. */

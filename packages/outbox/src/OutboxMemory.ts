@@ -1,4 +1,4 @@
-import { Effect, Layer, Queue, type Context, Option } from "effect"
+import { type Context, Effect, Layer, Option } from "effect"
 import type { Message } from "./Message.ts"
 import { OutboxError } from "./OutboxError.ts"
 import {
@@ -14,22 +14,25 @@ import {
 } from "./OutboxStore.ts"
 import { Transaction, type TransactionService } from "./Transaction.ts"
 
-/** A message and who still owes it; an empty `behind` means ready. */
+/** A record and who still owes it; an empty `behind` means ready. */
 interface Row {
-  readonly message: Message
+  readonly stored: Stored
   readonly behind: ReadonlyArray<string>
 }
 
-interface Slots {
+interface SlotOwner {
   readonly owner: string
   readonly epoch: number
 }
 
 interface State {
   readonly rows: Map<string, Row>
-  readonly dead: Array<DeadLetter & { readonly message: Message | undefined }>
+  /** The places that are taken. */
+  readonly places: Set<string>
+  /** By message and sink. */
+  readonly dead: Map<string, DeadLetter & { readonly stored: Stored }>
   readonly sequences: Map<string, number>
-  readonly leases: Map<number, Slots>
+  readonly leases: Map<number, SlotOwner>
   readonly sinks: Map<string, RegisteredSink>
   /** Commits so far: the position of the feed. */
   commits: number
@@ -56,17 +59,52 @@ const byPlace = (a: Message, b: Message): number =>
   a.sequence - b.sequence ||
   a.ordinal - b.ordinal
 
-const stored = (message: Message): Stored => ({ _tag: "Message", message })
+const slotOf = (stored: Stored): number => (stored._tag === "Message" ? stored.message.slot : stored.slot)
 
-const cursorOver = (messages: ReadonlyArray<Message>): Cursor => {
+/** Corrupt records have no place of their own: they come first in their slot. */
+const byStoredPlace = (a: Stored, b: Stored): number =>
+  a._tag === "Message" && b._tag === "Message"
+    ? byPlace(a.message, b.message)
+    : slotOf(a) - slotOf(b) || Number(a._tag === "Message") - Number(b._tag === "Message")
+
+const storedMessage = (message: Message): Stored => ({ _tag: "Message", message })
+
+const cursorOver = (records: ReadonlyArray<Stored>): Cursor => {
   let at = 0
   return {
     next: Effect.sync(() => {
-      const batch = messages.slice(at, at + batchSize)
+      const batch = records.slice(at, at + batchSize)
       at += batch.length
-      return batch.map(stored)
+      return batch
     })
   }
+}
+
+/** One open feed. */
+class MemoryFeed {
+  readonly slots: ReadonlySet<number>
+  readonly #inserts: Array<Message> = []
+  readonly #arrived = Effect.unsafeMakeLatch()
+
+  constructor(slots: ReadonlyArray<number>) {
+    this.slots = new Set(slots)
+  }
+
+  offer(message: Message): void {
+    this.#inserts.push(message)
+    this.#arrived.unsafeOpen()
+  }
+
+  /** Waits a second at most. Nothing is taken while it waits, so that an interruption loses nothing. */
+  readonly next: Effect.Effect<ReadonlyArray<Stored>> = Effect.suspend(() =>
+    Effect.timeoutOption(this.#arrived.await, "1 second")
+  ).pipe(
+    Effect.map(() => {
+      const batch = this.#inserts.splice(0, batchSize).map(storedMessage)
+      if (this.#inserts.length === 0) this.#arrived.unsafeClose()
+      return batch
+    })
+  )
 }
 
 const fail = (reason: OutboxError["reason"], operation: string) =>
@@ -87,42 +125,61 @@ export interface OutboxMemory {
   readonly transact: <A, E, R>(
     body: Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | OutboxError, Exclude<R, Transaction>>
+  /** Puts a record there that is no message, as a faulty writer might: for tests and simulation. */
+  readonly insertCorrupt: (id: string, slot: number) => Effect.Effect<void>
 }
 
 /** Makes an empty outbox in memory: for unit tests and simulation, under the same conformance suite as MongoDB's. */
 export const make: Effect.Effect<OutboxMemory> = Effect.gen(function* () {
   const state: State = {
     rows: new Map(),
-    dead: [],
+    places: new Set(),
+    dead: new Map(),
     sequences: new Map(),
     leases: new Map(),
     sinks: new Map(),
     commits: 0
   }
-  const feeds = new Set<{ readonly slots: ReadonlySet<number>; readonly queue: Queue.Queue<Message> }>()
+  const feeds = new Set<MemoryFeed>()
   const lock = yield* Effect.makeSemaphore(1)
 
+  const isTaken = (messages: ReadonlyArray<Message>): boolean => {
+    const ids = new Set(messages.map((message) => message.id))
+    const places = new Set(messages.map(placeOf))
+    return (
+      ids.size < messages.length ||
+      places.size < messages.length ||
+      messages.some((message) => state.rows.has(message.id) || state.places.has(placeOf(message)))
+    )
+  }
+
+  const insert = (message: Message) => {
+    state.rows.set(message.id, { stored: storedMessage(message), behind: [] })
+    state.places.add(placeOf(message))
+    for (const feed of feeds) if (feed.slots.has(message.slot)) feed.offer(message)
+  }
+
+  const remove = (id: string) => {
+    const stored = state.rows.get(id)?.stored
+    if (stored?._tag === "Message") state.places.delete(placeOf(stored.message))
+    state.rows.delete(id)
+  }
+
+  /** In one step, so that no other fiber sees half of it. */
   const commit = (transaction: MemoryTransaction) =>
-    Effect.gen(function* () {
-      const taken = new Set([...state.rows.values()].map(({ message }) => placeOf(message)))
-      for (const message of transaction.messages) {
-        const place = placeOf(message)
-        if (taken.has(place)) return yield* fail("DuplicateSequence", "append")
-        taken.add(place)
-      }
+    Effect.suspend(() => {
+      if (isTaken(transaction.messages)) return fail("DuplicateSequence", "append")
       for (const [key, sequence] of transaction.sequences) state.sequences.set(key, sequence)
-      for (const message of transaction.messages) {
-        state.rows.set(message.id, { message, behind: [] })
-        for (const feed of feeds) if (feed.slots.has(message.slot)) yield* Queue.offer(feed.queue, message)
-      }
+      transaction.messages.forEach(insert)
       state.commits += 1
+      return Effect.void
     })
 
   const runAlone = <A, E, R>(body: Effect.Effect<A, E, R>) =>
     Effect.gen(function* () {
       const transaction = new MemoryTransaction()
       const result = yield* Effect.provideService(body, Transaction, transaction)
-      yield* Effect.uninterruptible(commit(transaction))
+      yield* commit(transaction)
       return result
     }).pipe(lock.withPermits(1))
 
@@ -133,37 +190,55 @@ export const make: Effect.Effect<OutboxMemory> = Effect.gen(function* () {
 
   /** Refuses when any of these slots has another owner or epoch by now. */
   const fence = (lease: Lease, slots: ReadonlyArray<number>, operation: string) =>
-    slots.every((slot) => {
-      const held = state.leases.get(slot)
-      return held !== undefined && held.owner === lease.owner && held.epoch === lease.epochs.get(slot)
-    })
-      ? Effect.void
-      : fail("StaleLease", operation)
+    Effect.suspend(() =>
+      slots.every((slot) => {
+        const held = state.leases.get(slot)
+        return held !== undefined && held.owner === lease.owner && held.epoch === lease.epochs.get(slot)
+      })
+        ? Effect.void
+        : fail("StaleLease", operation)
+    )
 
-  const rowsIn = (slots: ReadonlyArray<number>, wanted: (row: Row) => boolean): ReadonlyArray<Message> => {
+  const recordsIn = (slots: ReadonlyArray<number>, wanted: (row: Row) => boolean): ReadonlyArray<Stored> => {
     const owned = new Set(slots)
     return [...state.rows.values()]
-      .filter((row) => owned.has(row.message.slot) && wanted(row))
-      .map((row) => row.message)
-      .toSorted(byPlace)
+      .filter((row) => owned.has(slotOf(row.stored)) && wanted(row))
+      .map((row) => row.stored)
+      .toSorted(byStoredPlace)
   }
 
   const blockedAt = (sink: string, slots: ReadonlyArray<number>): ReadonlyArray<string> => {
     const owned = new Set(slots)
-    const keys = state.dead.flatMap((letter) =>
-      letter.sink === sink && owned.has(letter.slot) && letter.message !== undefined
-        ? [letter.message.key]
-        : []
+    const keys = [...state.dead.values()].flatMap(({ sink: at, slot, stored }) =>
+      at === sink && owned.has(slot) && stored._tag === "Message" ? [stored.message.key] : []
     )
     return [...new Set(keys)]
   }
 
-  const applySettlement = (settlement: Settlement) => {
-    const row = state.rows.get(settlement.messageId)
+  const isOwedTo = (sink: string, blocked: ReadonlySet<string>) => (row: Row) =>
+    row.behind.includes(sink) && row.stored._tag === "Message" && !blocked.has(row.stored.message.key)
+
+  const leave = (id: string, row: Row, behind: ReadonlyArray<string>) => {
+    if (behind.length === 0) remove(id)
+    else state.rows.set(id, { ...row, behind })
+  }
+
+  const applySettlement = ({ behind, dead, messageId }: Settlement) => {
+    const row = state.rows.get(messageId)
     if (row === undefined) return
-    for (const letter of settlement.dead) state.dead.push({ ...letter, message: row.message })
-    if (settlement.behind.length === 0) state.rows.delete(settlement.messageId)
-    else state.rows.set(settlement.messageId, { ...row, behind: settlement.behind })
+    for (const letter of dead)
+      state.dead.set(JSON.stringify([messageId, letter.sink]), { ...letter, stored: row.stored })
+    leave(messageId, row, behind)
+  }
+
+  const confirmFor = (sink: string, messageId: string) => {
+    const row = state.rows.get(messageId)
+    if (!row?.behind.includes(sink)) return
+    leave(
+      messageId,
+      row,
+      row.behind.filter((name) => name !== sink)
+    )
   }
 
   const store = OutboxStore.of({
@@ -200,35 +275,20 @@ export const make: Effect.Effect<OutboxMemory> = Effect.gen(function* () {
     watch: (slots) =>
       Effect.map(
         Effect.acquireRelease(
-          Effect.map(Queue.unbounded<Message>(), (queue) => {
-            const feed = { slots: new Set(slots), queue }
+          Effect.sync(() => {
+            const feed = new MemoryFeed(slots)
             feeds.add(feed)
-            return feed
+            return { feed, position: { adapter: "memory", commits: state.commits } satisfies MemoryPosition }
           }),
-          (feed) =>
-            Effect.zipRight(
-              Effect.sync(() => feeds.delete(feed)),
-              Queue.shutdown(feed.queue)
-            )
+          ({ feed }) => Effect.sync(() => feeds.delete(feed))
         ),
-        ({ queue }): Feed => {
-          const position: MemoryPosition = { adapter: "memory", commits: state.commits }
-          return {
-            position,
-            next: Effect.map(
-              Effect.timeoutOption(Queue.takeBetween(queue, 1, batchSize), "1 second"),
-              Option.match({ onNone: () => [], onSome: (messages) => [...messages].map(stored) })
-            )
-          }
-        }
+        ({ feed, position }): Feed => ({ position, next: feed.next })
       ),
-    readReady: ({ slots }) => Effect.sync(() => cursorOver(rowsIn(slots, (row) => row.behind.length === 0))),
+    readReady: ({ slots }) =>
+      Effect.sync(() => cursorOver(recordsIn(slots, (row) => row.behind.length === 0))),
     readBehind: ({ sink, slots }) =>
-      Effect.sync(() => {
-        const blocked = new Set(blockedAt(sink, slots))
-        return cursorOver(rowsIn(slots, (row) => row.behind.includes(sink) && !blocked.has(row.message.key)))
-      }),
-    confirm: (messageIds) => Effect.sync(() => messageIds.forEach((id) => state.rows.delete(id))),
+      Effect.sync(() => cursorOver(recordsIn(slots, isOwedTo(sink, new Set(blockedAt(sink, slots)))))),
+    confirm: (messageIds) => Effect.sync(() => messageIds.forEach(remove)),
     confirmBehind: (lease, sink, messages) =>
       Effect.map(
         fence(
@@ -236,15 +296,7 @@ export const make: Effect.Effect<OutboxMemory> = Effect.gen(function* () {
           messages.map(({ slot }) => slot),
           "confirmBehind"
         ),
-        () => {
-          for (const { id } of messages) {
-            const row = state.rows.get(id)
-            if (row === undefined) continue
-            const behind = row.behind.filter((name) => name !== sink)
-            if (behind.length === 0) state.rows.delete(id)
-            else state.rows.set(id, { ...row, behind })
-          }
-        }
+        () => messages.forEach(({ id }) => confirmFor(sink, id))
       ),
     settle: (lease, settlements) =>
       Effect.map(
@@ -261,16 +313,24 @@ export const make: Effect.Effect<OutboxMemory> = Effect.gen(function* () {
     stats: Effect.sync(() => {
       const rows = [...state.rows.values()]
       const behind = rows.filter((row) => row.behind.length > 0).length
-      const createdAt = rows.map(({ message }) => message.createdAt)
+      const createdAt = rows.flatMap(({ stored }) =>
+        stored._tag === "Message" ? [stored.message.createdAt] : []
+      )
       return {
         ready: rows.length - behind,
         behind,
-        dead: state.dead.length,
-        oldestCreatedAt: createdAt.length === 0 ? undefined : Math.min(...createdAt)
+        dead: state.dead.size,
+        oldestCreatedAt: createdAt.length === 0 ? undefined : createdAt.reduce((a, b) => Math.min(a, b))
       }
     })
   })
-  return { store, transact }
+  const insertCorrupt: OutboxMemory["insertCorrupt"] = (id, slot) =>
+    Effect.sync(() => {
+      const stored: Stored = { _tag: "Corrupt", id, slot, issues: ["the record is malformed"] }
+      state.rows.set(id, { stored, behind: [] })
+    })
+
+  return { store, transact, insertCorrupt }
 })
 
 /** Only the store; use `make` when transactions are needed too. */

@@ -85,9 +85,11 @@ const untilEmpty = (inFlight: InFlight) =>
     Effect.asVoid
   )
 
-/** At a stop: what is on its way may arrive. What does not in time is still in the outbox. */
-const drain = (inFlight: InFlight, within: Duration.DurationInput) =>
-  untilEmpty(inFlight).pipe(
+/** At a stop: what is on its way may arrive, while the workers live. What does not in time is still in the outbox. */
+const drain = (inFlight: InFlight, workersEnd: Effect.Effect<unknown>, within: Duration.DurationInput) =>
+  Effect.raceFirst(untilEmpty(inFlight), workersEnd).pipe(
+    // It runs in a finalizer, where nothing can be interrupted unless it says so.
+    Effect.interruptible,
     Effect.timeoutTo({
       duration: within,
       onSuccess: () => undefined,
@@ -103,11 +105,16 @@ export const make = (given: Options) =>
     const store = yield* OutboxStore
     const options = { ...defaults, ...given }
     const owner = options.owner ?? makeId()
-    const inFlight = new InFlight(options.maxInFlight)
+    let inFlight = new InFlight(options.maxInFlight)
     let mode: () => RelayReader.Mode = () => "catching-up"
 
+    const parkedAt = (sink: Sink) =>
+      options.afterDeadLetter === "park"
+        ? store.blockedKeys({ sink: sink.name, slots: Slot.all })
+        : Effect.succeed([])
+
     const makeLane = (sink: Sink, settler: RelaySettler.Settler) =>
-      Effect.flatMap(store.blockedKeys({ sink: sink.name, slots: Slot.all }), (parked) =>
+      Effect.flatMap(parkedAt(sink), (parked) =>
         // Every lane has room for all that can be on its way, so that offering to one never waits for another.
         RelayLane.make(
           sink,
@@ -120,11 +127,13 @@ export const make = (given: Options) =>
     const run = Effect.scoped(
       Effect.gen(function* () {
         const lease = yield* Effect.acquireRelease(store.claim(owner, Slot.all), (held) =>
-          Effect.ignoreLogged(Effect.timeout(store.release(held), options.drainWithin))
+          Effect.ignoreLogged(Effect.timeout(Effect.interruptible(store.release(held)), options.drainWithin))
         )
         yield* store.registerSinks(
           options.sinks.map(({ name, topics }) => ({ name, topics: topics.map((topic) => topic.name) }))
         )
+        // Of an earlier run nothing is on its way any more: what it did not settle is read again.
+        inFlight = new InFlight(options.maxInFlight)
         const settler = yield* RelaySettler.make(store, lease, inFlight)
         const lanes = yield* Effect.forEach(options.sinks, (sink) => makeLane(sink, settler))
         const reader = RelayReader.make({ store, inFlight, lanes, settler }, { ...options, slots: Slot.all })
@@ -136,7 +145,7 @@ export const make = (given: Options) =>
           })
         )
         // Finalizers run last first: drain, then the workers end, then the lease is released.
-        yield* Effect.addFinalizer(() => drain(inFlight, options.drainWithin))
+        yield* Effect.addFinalizer(() => drain(inFlight, Fiber.await(workers), options.drainWithin))
         return yield* Effect.raceFirst(reader.run, Effect.zipRight(Fiber.join(workers), Effect.never))
       })
     ).pipe(Effect.annotateLogs("relay", owner))

@@ -1,4 +1,16 @@
-import { Cause, Clock, Duration, Effect, Exit, Metric, Option, Queue, Random, Schedule } from "effect"
+import {
+  Array as Arr,
+  Cause,
+  Clock,
+  Duration,
+  Effect,
+  Either,
+  Metric,
+  Option,
+  Queue,
+  Random,
+  Schedule
+} from "effect"
 import type { Delivery } from "./Delivery.ts"
 import { LaneKeys } from "./LaneKeys.ts"
 import type { Message } from "./Message.ts"
@@ -44,14 +56,22 @@ const blamed = (message: Message, error: SinkError): Rejection => ({
   retryable: true
 })
 
-/** One call of the sink. A defect in its code counts as a failed batch: the relay and the other sinks live on. */
+const failed = (sink: Sink, cause: unknown) =>
+  Effect.fail(new SinkError({ sink: sink.name, reason: "Failed", cause }))
+
+/**
+ * One call of the sink. A defect in its code, or an interruption that comes from there, counts as a failed
+ * batch: the relay and the other sinks live on.
+ */
 const call = (sink: Sink, batch: ReadonlyArray<Message>, timeout: Duration.DurationInput) =>
-  sink.deliver(batch).pipe(
+  Effect.suspend(() => sink.deliver(batch)).pipe(
     Effect.timeoutFail({
       duration: timeout,
       onTimeout: () => new SinkError({ sink: sink.name, reason: "Timeout" })
     }),
-    Effect.catchAllDefect((cause) => Effect.fail(new SinkError({ sink: sink.name, reason: "Failed", cause })))
+    Effect.catchAllCause((cause) =>
+      Option.match(Cause.failureOption(cause), { onNone: () => failed(sink, cause), onSome: Effect.fail })
+    )
   )
 
 /** Sends again for as long as the sink is away; fails only when the batch itself failed. */
@@ -69,20 +89,21 @@ const callUntilAvailable = (sink: Sink, batch: ReadonlyArray<Message>, timeout: 
   )
 
 /**
- * Delivers a batch; when it fails as a whole it is halved until single messages can be blamed. What
- * follows a refused message of its key is left out of later halves.
+ * Delivers messages, `batchSize` in one call at most; a call that fails as a whole is halved until single
+ * messages can be blamed. What follows a refused message of its key is left out of later calls.
  */
 const deliverIsolating = (
   sink: Sink,
   batch: ReadonlyArray<Message>,
-  timeout: Duration.DurationInput,
+  { batchSize, timeout }: Pick<Options, "batchSize" | "timeout">,
   orderKey: (message: Message) => string
 ) =>
   Effect.gen(function* () {
     const rejections: Array<Rejection> = []
     const stopped = new Set<string>()
-    const segments: Array<ReadonlyArray<Message>> = [batch]
+    const segments: Array<ReadonlyArray<Message>> = Arr.chunksOf(batch, batchSize).toReversed()
     const reject = (segment: ReadonlyArray<Message>, refused: ReadonlyArray<Rejection>) => {
+      if (refused.length === 0) return
       rejections.push(...refused)
       const ids = new Set(refused.map((rejection) => rejection.messageId))
       for (const message of segment) if (ids.has(message.id)) stopped.add(orderKey(message))
@@ -92,14 +113,9 @@ const deliverIsolating = (
         stopped.size === 0 ? segment : segment.filter((message) => !stopped.has(orderKey(message)))
       const [first] = sendable
       if (first === undefined) continue
-      const exit = yield* Effect.exit(callUntilAvailable(sink, sendable, timeout))
-      if (Exit.isSuccess(exit)) {
-        if (exit.value.length > 0) reject(sendable, exit.value)
-        continue
-      }
-      const error = Cause.failureOption(exit.cause)
-      if (Option.isNone(error)) return yield* Effect.failCause(exit.cause as Cause.Cause<never>)
-      if (sendable.length === 1) reject(sendable, [blamed(first, error.value)])
+      const result = yield* Effect.either(callUntilAvailable(sink, sendable, timeout))
+      if (Either.isRight(result)) reject(sendable, result.right)
+      else if (sendable.length === 1) reject(sendable, [blamed(first, result.left)])
       else {
         const half = Math.ceil(sendable.length / 2)
         segments.push(sendable.slice(half), sendable.slice(0, half))
@@ -138,6 +154,7 @@ export const make = (
 ): Effect.Effect<Lane> =>
   Effect.gen(function* () {
     const queue = yield* Queue.bounded<Delivery>(options.queueSize)
+    const arrived = yield* Effect.makeLatch()
     const orderKey = orderKeyOf(sink)
     const keys = new LaneKeys({ ...options, orderKey, parked })
     const deliveredHere = Metric.tagged(OutboxMetrics.delivered, "sink", sink.name)
@@ -155,24 +172,23 @@ export const make = (
       return finish(deliveries)
     }
 
-    /** New messages; waits for one only when nothing is due, and no longer than until something is. */
-    const takeNew = (room: number, mayWait: boolean, now: number) => {
-      if (room <= 0) return Effect.succeed<Iterable<Delivery>>([])
-      if (!mayWait) return Queue.takeUpTo(queue, room)
-      const take = Queue.takeBetween(queue, 1, room)
+    /** Waits for new messages, and no longer than until a waiting key is due. */
+    const waitForWork = (now: number) => {
       const due = keys.nextDueMillis
       return due === undefined
-        ? take
-        : Effect.map(
-            Effect.timeoutOption(take, Duration.millis(Math.max(1, due - now))),
-            Option.getOrElse((): Iterable<Delivery> => [])
-          )
+        ? arrived.await
+        : Effect.asVoid(Effect.timeoutOption(arrived.await, Duration.millis(Math.max(1, due - now))))
     }
+
+    /** What is there; never waits holding something, so that an interruption or a time limit loses nothing. */
+    const takeNew = (room: number) =>
+      room <= 0 ? Effect.succeed([]) : Effect.zipRight(arrived.close, Queue.takeUpTo(queue, room))
 
     const nextBatch = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       const due = keys.takeDue(now, options.batchSize)
-      const taken = [...(yield* takeNew(options.batchSize - due.length, due.length === 0, now))]
+      const taken = [...(yield* takeNew(options.batchSize - due.length))]
+      if (due.length + taken.length === 0) yield* waitForWork(now)
       const { parked, send } = keys.admit(taken)
       if (parked.length > 0) yield* leaveBehind(parked)
       return due.length === 0 ? send : [...due, ...send]
@@ -182,7 +198,7 @@ export const make = (
       Effect.gen(function* () {
         const messages = batch.map((delivery) => delivery.message)
         yield* Metric.update(batchSizeHere, messages.length)
-        const rejections = yield* deliverIsolating(sink, messages, options.timeout, orderKey)
+        const rejections = yield* deliverIsolating(sink, messages, options, orderKey)
         yield* Effect.uninterruptible(conclude(batch, rejections))
       })
 
@@ -210,7 +226,7 @@ export const make = (
 
     return {
       sink,
-      offer: (deliveries) => Effect.asVoid(Queue.offerAll(queue, deliveries)),
+      offer: (deliveries) => Effect.zipRight(Queue.offerAll(queue, deliveries), arrived.open),
       run: Effect.forever(step)
     }
   })

@@ -1,4 +1,4 @@
-import { type Context, Clock, Duration, Effect, Metric, Option, Schedule } from "effect"
+import { Clock, type Context, Data, Duration, Effect, Metric, Schedule } from "effect"
 import type { Delivery } from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
 import type { Message } from "./Message.ts"
@@ -36,6 +36,9 @@ export interface Environment {
   readonly lanes: ReadonlyArray<Lane>
   readonly settler: Settler
 }
+
+/** The lanes have taken nothing for too long. Never leaves this file. */
+class NoRoom extends Data.TaggedError("NoRoom") {}
 
 const maxSweepShare = 0.01
 
@@ -114,8 +117,12 @@ export const make = ({ inFlight, lanes, settler, store }: Environment, options: 
       return messages.length
     })
 
+  /** The same while a feed is open: it costs the database, so nobody keeps one open that has no room. */
+  const takeInLive = (stored: ReadonlyArray<Stored>) =>
+    Effect.timeoutFail(takeIn(stored), { duration: options.fullAfter, onTimeout: () => new NoRoom() })
+
   /** Reads the collection once, from the first slot to the last. Returns how many new messages it found. */
-  const pass = (since?: Position) =>
+  const pass = <E>(take: (stored: ReadonlyArray<Stored>) => Effect.Effect<number, E>, since?: Position) =>
     Effect.scoped(
       Effect.gen(function* () {
         const cursor = yield* store.readReady({
@@ -126,18 +133,18 @@ export const make = ({ inFlight, lanes, settler, store }: Environment, options: 
         for (;;) {
           const batch = yield* cursor.next
           if (batch.length === 0) return found
-          found += yield* takeIn(batch)
+          found += yield* take(batch)
         }
       })
     )
 
   const catchUp = Effect.gen(function* () {
     mode = "catching-up"
-    while ((yield* pass()) >= options.caughtUpBelow);
+    while ((yield* pass(takeIn)) >= options.caughtUpBelow);
   })
 
   const sweep = Effect.gen(function* () {
-    const [took] = yield* Effect.timed(pass())
+    const [took] = yield* Effect.timed(pass(takeInLive))
     const pause = Math.max(Duration.toMillis(options.sweepEvery), Duration.toMillis(took) / maxSweepShare)
     return (yield* Clock.currentTimeMillis) + pause
   })
@@ -147,19 +154,16 @@ export const make = ({ inFlight, lanes, settler, store }: Environment, options: 
     Effect.gen(function* () {
       // Opened before the last pass: what commits in between comes through both, and is known by its id.
       const feed = yield* store.watch(options.slots)
-      yield* pass(feed.position)
+      yield* pass(takeInLive, feed.position)
       mode = "live"
       let sweepAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.sweepEvery)
       for (;;) {
         const batch = yield* feed.next
-        if (batch.length > 0) {
-          const taken = yield* Effect.timeoutOption(takeIn(batch), options.fullAfter)
-          if (Option.isNone(taken)) return
-        }
+        if (batch.length > 0) yield* takeInLive(batch)
         if ((yield* Clock.currentTimeMillis) >= sweepAt) sweepAt = yield* sweep
       }
     })
-  )
+  ).pipe(Effect.catchTag("NoRoom", () => Effect.void))
 
   const run = Effect.forever(Effect.zipRight(catchUp, live)).pipe(
     Effect.tapError((error) =>

@@ -1,9 +1,9 @@
-import { Chunk, Effect, Queue, Schedule } from "effect"
+import { Chunk, type Context, Effect, Metric, Queue, Schedule } from "effect"
 import * as Delivery from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
 import type { OutboxError } from "./OutboxError.ts"
+import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { Lease, OutboxStore, Settlement } from "./OutboxStore.ts"
-import type { Context } from "effect"
 
 /** Messages settled in one write, at most. */
 const maxBatch = 1_000
@@ -55,6 +55,7 @@ export const make = (
       yield* confirm(confirmed.map((delivery) => delivery.message.id))
       yield* settle(owed.map(settlementOf))
       yield* inFlight.settled(batch)
+      yield* Metric.set(OutboxMetrics.inFlight, inFlight.size)
     })
     return {
       offer: (deliveries) => Effect.asVoid(Queue.offerAll(queue, deliveries)),
