@@ -114,7 +114,7 @@ describe("pseudonyms", () => {
 
   it("have no letter that is likelier than another, at any position", () => {
     // Pearson's chi-squared over 62 letters, 2000 expected of each: 61 degrees of freedom, whose 0.9999 quantile is
-    // 110.8. Taking bytes modulo 62 without rejection gives about 817. Inputs are fixed, so the result is too.
+    // 110.8. Taking bytes modulo 62 without rejection gives some 800. Inputs are fixed, so the result is too.
     const perLetter = 2000
     const pseudonym = Pseudonym.make(hmac, "bias", 8)
     const counts = Array.from({ length: 8 }, () => new Map<string, number>())

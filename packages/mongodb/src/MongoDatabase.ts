@@ -7,6 +7,8 @@ export interface Options {
   readonly uri: Redacted.Redacted
   /** Name of the database. Default: the one in the URI, or `twinbox`. */
   readonly database?: string
+  /** How this client names itself to the server. Default `twinbox`. */
+  readonly appName?: string
   /** How long a start waits for a server that does not answer. Default 10 seconds. */
   readonly connectWithin?: Duration.DurationInput
   /** How long an operation waits for a primary. Default 10 seconds, enough for an election. */
@@ -25,7 +27,11 @@ export class MongoDatabase extends Context.Tag("@twinbox/mongodb/MongoDatabase")
   { readonly client: MongoClient; readonly db: Db }
 >() {}
 
-const defaults = { connectWithin: Duration.seconds(10), selectWithin: Duration.seconds(10) }
+const defaults = {
+  appName: "twinbox",
+  connectWithin: Duration.seconds(10),
+  selectWithin: Duration.seconds(10)
+}
 
 /** Hosts of a URI, without credentials. */
 const hostsOf = (uri: string): string =>
@@ -38,14 +44,14 @@ const refuseUri = (cause: unknown) =>
     cause: cause instanceof Error ? cause.name : "Error"
   })
 
-const makeClient = (uri: string, selectWithin: Duration.DurationInput) =>
+const makeClient = (uri: string, appName: string, selectWithin: Duration.DurationInput) =>
   Effect.acquireRelease(
     Effect.try({
       try: () =>
         new MongoClient(uri, {
           serverSelectionTimeoutMS: Duration.toMillis(selectWithin),
           ignoreUndefined: true,
-          appName: "twinbox"
+          appName
         }),
       catch: refuseUri
     }),
@@ -83,7 +89,9 @@ const checkAccess = (db: Db, server: string) =>
 /** A short-lived client that gives up soon: the first answer tells what kind of server it is. */
 const probe = (uri: string, server: string) =>
   Effect.scoped(
-    Effect.flatMap(makeClient(uri, Duration.seconds(1)), (client) => checkReplicaSet(client, server))
+    Effect.flatMap(makeClient(uri, defaults.appName, Duration.seconds(1)), (client) =>
+      checkReplicaSet(client, server)
+    )
   )
 
 const probeUntilUp = (uri: string, server: string, within: Duration.DurationInput) =>
@@ -106,7 +114,7 @@ export const make = (
     const uri = Redacted.value(options.uri)
     const server = hostsOf(uri)
     yield* probeUntilUp(uri, server, options.connectWithin)
-    const client = yield* makeClient(uri, options.selectWithin)
+    const client = yield* makeClient(uri, options.appName, options.selectWithin)
     // The driver calls a database that the URI does not name "test".
     const named = client.options.dbName === "test" ? "twinbox" : client.options.dbName
     const db = client.db(options.database ?? named)

@@ -220,13 +220,14 @@ export const make: Effect.Effect<
     readBehind: (options) =>
       Effect.flatMap(blockedKeys(options), (blocked) => MongoReads.behind(client, db, options, blocked)),
 
-    // Not waited for by a majority: a delete that a new primary does not know makes a duplicate, which is harmless.
     confirm: (messageIds) =>
-      Effect.asVoid(
-        attempt("confirm", () =>
-          outbox.deleteMany({ _id: { $in: [...messageIds] } }, { writeConcern: { w: 1 } })
-        )
-      ),
+      messageIds.length === 0
+        ? Effect.void
+        : Effect.asVoid(
+            attempt("confirm", () =>
+              outbox.deleteMany({ _id: { $in: [...messageIds] } }, { writeConcern: { w: "majority" } })
+            )
+          ),
     confirmBehind: (lease, sink, messages) =>
       transact(
         "confirmBehind",

@@ -1,6 +1,13 @@
 import { OutboxError, type OutboxStore, Slot } from "@twinbox/outbox"
-import { Effect, type Scope } from "effect"
-import type { ClientSession, Collection, Db, Document, MongoClient, Timestamp } from "mongodb"
+import { Effect, Exit, type Scope } from "effect"
+import {
+  type ClientSession,
+  type Collection,
+  type Db,
+  type Document,
+  type MongoClient,
+  Timestamp
+} from "mongodb"
 import { collections, indexNames } from "./MongoIndexes.ts"
 import * as MongoError from "./MongoError.ts"
 import * as OutboxRecord from "./OutboxRecord.ts"
@@ -121,6 +128,10 @@ export const behind = (
     undefined
   )
 
+/** The stream's start is inclusive; what happened at the position itself is left to the read of the collection. */
+const following = (time: Timestamp): Timestamp =>
+  new Timestamp({ t: time.getHighBitsUnsigned(), i: time.getLowBitsUnsigned() + 1 })
+
 const feedCommand = (slots: ReadonlyArray<number>, startAtOperationTime: Timestamp): Document => ({
   aggregate: collections.outbox,
   pipeline: [
@@ -135,8 +146,8 @@ const feedCommand = (slots: ReadonlyArray<number>, startAtOperationTime: Timesta
 /**
  * The inserts that commit from now on, by a change stream.
  *
- * The stream starts at an operation time that is asked for first and handed to the caller as position: a
- * read that follows with `since: position` and majority concern misses nothing that the stream does not
+ * The stream starts after an operation time that is asked for first and handed to the caller as position,
+ * so it needs not be open on the server before the first `next`: a read that follows with `since: position` and majority concern misses nothing that the stream does not
  * bring. The driver's own resuming is not used: the collection is the truth, and reading it again is simpler.
  *
  * Source: https://www.mongodb.com/docs/manual/reference/operator/aggregation/changeStream/
@@ -154,33 +165,31 @@ export const feed = (
     const cursor = yield* Effect.acquireRelease(
       Effect.sync(() =>
         db
-          .runCursorCommand(feedCommand(slots, operationTime), { tailable: true, awaitData: true })
+          .runCursorCommand(feedCommand(slots, following(operationTime)), { tailable: true, awaitData: true })
           .setBatchSize(batchSize)
           .setMaxTimeMS(maxAwaitMillis)
       ),
       closing
     )
+    const fetchReply = async (): Promise<ReadonlyArray<Document>> => {
+      const first: unknown = await cursor.tryNext()
+      if (first !== null) return [first as Document, ...cursor.readBufferedDocuments()]
+      if (cursor.closed || cursor.id === undefined || cursor.id.isZero()) {
+        throw new Error("the server ended the change stream")
+      }
+      return []
+    }
+    // A reply that arrives after its reader was interrupted is kept for the next one.
+    let underWay: Promise<ReadonlyArray<Document>> | undefined
     const read = Effect.tryPromise({
-      try: async (): Promise<ReadonlyArray<Document>> => {
-        const first: unknown = await cursor.tryNext()
-        if (first !== null) return [first as Document, ...cursor.readBufferedDocuments()]
-        if (cursor.closed || cursor.id === undefined || cursor.id.isZero())
-          throw new Error("the server ended the change stream")
-        return []
-      },
+      try: () => (underWay ??= fetchReply()),
       catch: lost("FeedLost", "watch")
-    })
+    }).pipe(
+      Effect.onExit((exit) => Effect.sync(() => void (Exit.isInterrupted(exit) || (underWay = undefined))))
+    )
     const position: MongoPosition = { adapter: "mongodb", operationTime }
-    // The stream has its place on the server only once it is open.
-    let pending = yield* read
-    const next = Effect.suspend(() => {
-      if (pending.length === 0) return read
-      const documents = pending
-      pending = []
-      return Effect.succeed(documents)
-    })
     return {
       position,
-      next: Effect.map(next, (events) => toStored(events.map((event) => event["fullDocument"] as Document)))
+      next: Effect.map(read, (events) => toStored(events.map((event) => event["fullDocument"] as Document)))
     }
   })
