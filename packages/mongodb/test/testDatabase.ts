@@ -17,6 +17,7 @@ interface FailPoint {
   readonly failCommands: ReadonlyArray<string>
   readonly errorCode?: number
   readonly errorLabels?: ReadonlyArray<string>
+  readonly writeConcernError?: { readonly code: number; readonly errmsg: string }
   readonly closeConnection?: boolean
   readonly blockConnection?: boolean
   readonly blockTimeMS?: number
