@@ -8,6 +8,8 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     include: ["packages/*/test/**/*.test.ts", "examples/*/test/**/*.test.ts", "test/**/*.test.ts"],
+    globalSetup: ["test/setup/globalServers.ts"],
+    reporters: ["default", "./test/setup/CountReporter.ts"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // Servers and tests share two cores: more workers than cores only adds noise.

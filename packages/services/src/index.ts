@@ -1,1 +1,12 @@
-export {}
+export { MongoServer, type MongoServerHandle, type MongoServerOptions } from "./MongoServer.ts"
+export { DownloadFailed, type ProgramDownload } from "./ProgramDownload.ts"
+export { redisCommands, RedisFailure } from "./RedisConnection.ts"
+export { type RedisErrorReply, type RedisReply } from "./RedisReply.ts"
+export { RedisServer, type RedisServerHandle, type RedisServerOptions } from "./RedisServer.ts"
+export { type Report, reportToLog } from "./Report.ts"
+export { resetData } from "./ResetData.ts"
+export type { ServerOptions, ServerOrigin } from "./ServerHandle.ts"
+export type { ServerProcess } from "./ServerProcess.ts"
+export type { ProgramSearch } from "./ServerProgram.ts"
+export { ServiceError, type ServiceErrorReason, type ServiceName } from "./ServiceError.ts"
+export { hostsOf } from "./ServerUri.ts"

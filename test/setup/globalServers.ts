@@ -1,0 +1,53 @@
+import { MongoServer, RedisServer, type Report } from "@twinbox/services"
+import { Config, Effect, Exit, Option, Scope } from "effect"
+import type { TestProject } from "vitest/node"
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** The replica set of this run; take a database of your own with `testMongo`. */
+    readonly mongoUri: string
+    /** The Redis of this run; take a database of your own with `testRedis`. */
+    readonly redisUrl: string
+  }
+}
+
+/** So many databases that no two tests of a run ever need the same one. */
+const redisDatabases = 4096
+
+/** Only what takes long is worth a line in a test run. */
+const report: Report = (line) =>
+  line.includes("download") ? Effect.sync(() => process.stdout.write(`${line}\n`)) : Effect.void
+
+/** Lets tests make single commands of single clients fail: https://github.com/mongodb/mongo/wiki/The-failCommand-Fail-Point */
+const failPoints = ["--setParameter", "enableTestCommands=1"]
+
+/** Tests delete what they find, so they never run on a server that the environment names. */
+const servers = Effect.gen(function* () {
+  const mongo = yield* Config.map(
+    MongoServer.config({ report, cacheGigabytes: 0.25, arguments: failPoints }),
+    (options) => ({
+      ...options,
+      uri: Option.none()
+    })
+  )
+  const redis = yield* Config.map(
+    RedisServer.config({ report, arguments: ["--databases", String(redisDatabases)] }),
+    (options) => ({ ...options, uri: Option.none() })
+  )
+  return yield* Effect.all([MongoServer.start(mongo), RedisServer.start(redis)], { concurrency: 2 })
+})
+
+/** Starts one MongoDB replica set and one Redis for all test files of a run, and stops them at its end. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const scope = await Effect.runPromise(Scope.make())
+  const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
+  try {
+    const [mongo, redis] = await Effect.runPromise(Scope.extend(servers, scope))
+    project.provide("mongoUri", mongo.uri)
+    project.provide("redisUrl", redis.uri)
+    return stop
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
