@@ -1,4 +1,4 @@
-import { Clock, Context, Effect, Layer } from "effect"
+import { Context, Effect, Layer } from "effect"
 import * as Message from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import { OutboxStore } from "./OutboxStore.ts"
@@ -65,14 +65,16 @@ const none: ReadonlyMap<string, number> = new Map()
 /** The outbox over whatever store is in the context. */
 export const make = Effect.gen(function* () {
   const store = yield* OutboxStore
-  const appendAll = (drafts: ReadonlyArray<Sequenced>) =>
-    Effect.gen(function* () {
-      const wanted = unsequencedKeys(drafts)
-      const first = wanted.size === 0 ? none : yield* store.reserveSequences(wanted)
-      const messages = placeAll(drafts, first, yield* Clock.currentTimeMillis)
-      yield* store.append(messages)
-      return messages
-    })
+  const appendAll = (drafts: ReadonlyArray<Sequenced>) => {
+    const wanted = unsequencedKeys(drafts)
+    const reserved = wanted.size === 0 ? Effect.succeed(none) : store.reserveSequences(wanted)
+    return Effect.flatMap(reserved, (first) =>
+      Effect.clockWith((clock) => {
+        const messages = placeAll(drafts, first, clock.unsafeCurrentTimeMillis())
+        return Effect.as(store.append(messages), messages)
+      })
+    )
+  }
   const append = (draft: Message.Draft) =>
     Effect.map(appendAll([{ draft }]), (messages) => messages[0] as Message.Message)
   return Outbox.of({ append, appendAll })

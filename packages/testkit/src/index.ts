@@ -1,1 +1,10 @@
-export {}
+export * as DeliveryChecker from "./DeliveryChecker.ts"
+export * as FaultyStore from "./FaultyStore.ts"
+export * as HistoryArbitrary from "./HistoryArbitrary.ts"
+export * as MessageArbitrary from "./MessageArbitrary.ts"
+export * as MessageFixture from "./MessageFixture.ts"
+export * as OutboxStoreConformance from "./OutboxStoreConformance.ts"
+export * as RecordingSink from "./RecordingSink.ts"
+export * as SinkConformance from "./SinkConformance.ts"
+export * as VirtualClock from "./VirtualClock.ts"
+export type { StoreHarness } from "./StoreHarness.ts"

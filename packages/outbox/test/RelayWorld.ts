@@ -1,0 +1,88 @@
+import { DeliveryChecker, FaultyStore, type RecordingSink, VirtualClock } from "@twinbox/testkit"
+import { Cause, type Duration, Effect, Fiber, Option } from "effect"
+import type { Message } from "../src/Message.ts"
+import * as OutboxMemory from "../src/OutboxMemory.ts"
+import type { OutboxError } from "../src/OutboxError.ts"
+import { OutboxStore } from "../src/OutboxStore.ts"
+import * as Relay from "../src/Relay.ts"
+import * as Slot from "../src/Slot.ts"
+
+export const settle = VirtualClock.settle
+
+/** Moves the clock of the test on. */
+export const advance = (duration: Duration.DurationInput) =>
+  Effect.clockWith((clock) =>
+    clock instanceof VirtualClock.VirtualClock
+      ? clock.advance(duration)
+      : Effect.dieMessage("this test has no virtual clock")
+  )
+
+/** Moves the clock on, in small steps, until a condition holds. */
+export const eventually = (what: string, holds: () => boolean) =>
+  Effect.gen(function* () {
+    yield* settle
+    for (let step = 0; step < 1_200 && !holds(); step++) yield* advance("100 millis")
+    if (!holds()) yield* Effect.dieMessage(`after two minutes still not: ${what}`)
+  })
+
+/** An outbox in memory behind a store that can be made to fail, with a log of what committed. */
+export const make = Effect.gen(function* () {
+  yield* Effect.withClockScoped(new VirtualClock.VirtualClock())
+  const memory = yield* OutboxMemory.make
+  const faulty = FaultyStore.make(memory.store)
+  const committed: Array<Message> = []
+
+  const commit = (...messages: ReadonlyArray<Message>) =>
+    Effect.tap(memory.transact(memory.store.append(messages)), () =>
+      Effect.sync(() => void committed.push(...messages))
+    )
+
+  /** Starts a relay; it stops at the end of the test at the latest. */
+  const start = (options: Relay.Options) =>
+    Effect.gen(function* () {
+      const relay = yield* Effect.provideService(Relay.make(options), OutboxStore, faulty.store)
+      const fiber = yield* Effect.fork(relay.run)
+      yield* Effect.addFinalizer(() => Effect.forkDaemon(Fiber.interrupt(fiber)))
+      yield* settle
+      return { relay, fiber }
+    })
+
+  /** Stops a relay, moving the clock on as long as that takes. */
+  const stop = (fiber: Fiber.RuntimeFiber<never, unknown>) =>
+    Effect.gen(function* () {
+      let ended = false
+      fiber.addObserver(() => void (ended = true))
+      yield* Fiber.interruptFork(fiber)
+      yield* eventually("the relay has stopped", () => ended)
+    })
+
+  const stats = memory.store.stats
+
+  /** Waits until the outbox holds nothing ready. */
+  const drained = Effect.gen(function* () {
+    let ready = 1
+    yield* eventually("the outbox is drained", () => {
+      ready = Effect.runSync(stats).ready
+      return ready === 0
+    })
+  })
+
+  const check = (recording: RecordingSink.RecordingSink, owed: ReadonlyArray<string> = []) =>
+    DeliveryChecker.check({ committed, received: recording.received(), owed })
+
+  const behindOf = (sink: string) =>
+    Effect.scoped(Effect.flatMap(memory.store.readBehind({ sink, slots: Slot.all }), (cursor) => cursor.next))
+
+  return { ...memory, behindOf, check, commit, committed, drained, faulty, start, stats, stop }
+})
+
+/** Whether a fiber runs. */
+export const runs = <A, E>(fiber: Fiber.RuntimeFiber<A, E>) => Effect.map(Fiber.poll(fiber), Option.isNone)
+
+/** The reason a relay has failed for; undefined while it runs. */
+export const failureOf = (fiber: Fiber.RuntimeFiber<never, OutboxError>) =>
+  Effect.map(Fiber.poll(fiber), (exit) =>
+    Option.isSome(exit) && exit.value._tag === "Failure"
+      ? Option.getOrUndefined(Cause.failureOption(exit.value.cause))?.reason
+      : undefined
+  )
