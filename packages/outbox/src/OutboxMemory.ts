@@ -209,8 +209,8 @@ export const make: Effect.Effect<OutboxMemory> = Effect.gen(function* () {
 
   const blockedAt = (sink: string, slots: ReadonlyArray<number>): ReadonlyArray<string> => {
     const owned = new Set(slots)
-    const keys = [...state.dead.values()].flatMap(({ sink: at, slot, stored }) =>
-      at === sink && owned.has(slot) && stored._tag === "Message" ? [stored.message.key] : []
+    const keys = [...state.dead.values()].flatMap(({ blocks, sink: at, slot, stored }) =>
+      blocks && at === sink && owned.has(slot) && stored._tag === "Message" ? [stored.message.key] : []
     )
     return [...new Set(keys)]
   }

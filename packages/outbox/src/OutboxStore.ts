@@ -52,6 +52,8 @@ export interface DeadLetter {
   /** What went wrong, without payloads. */
   readonly error: string
   readonly attempts: number
+  /** Whether later messages of its key wait at this sink until a person requeues or discards it. */
+  readonly blocks: boolean
   /** Clock of the relay in milliseconds since the epoch; information only. */
   readonly at: number
 }

@@ -108,20 +108,9 @@ export const make = (given: Options) =>
     let inFlight = new InFlight(options.maxInFlight)
     let mode: () => RelayReader.Mode = () => "catching-up"
 
-    const parkedAt = (sink: Sink) =>
-      options.afterDeadLetter === "park"
-        ? store.blockedKeys({ sink: sink.name, slots: Slot.all })
-        : Effect.succeed([])
-
     const makeLane = (sink: Sink, settler: RelaySettler.Settler) =>
-      Effect.flatMap(parkedAt(sink), (parked) =>
-        // Every lane has room for all that can be on its way, so that offering to one never waits for another.
-        RelayLane.make(
-          sink,
-          { ...options, queueSize: options.maxInFlight, timeout: options.sinkTimeout },
-          parked,
-          settler.offer
-        )
+      Effect.flatMap(store.blockedKeys({ sink: sink.name, slots: Slot.all }), (parked) =>
+        RelayLane.make(sink, { ...options, timeout: options.sinkTimeout }, parked, settler.offer)
       )
 
     const run = Effect.scoped(

@@ -7,7 +7,6 @@ import {
   Either,
   Metric,
   Option,
-  Queue,
   Random,
   Schedule
 } from "effect"
@@ -22,8 +21,6 @@ import { type Rejection, type Sink, SinkError } from "./Sink.ts"
 export interface Options {
   /** Messages in one call of the sink, at most. */
   readonly batchSize: number
-  /** Messages that wait for the sink, at most. */
-  readonly queueSize: number
   /** Time limit of one call of the sink. */
   readonly timeout: Duration.DurationInput
   readonly retry: RetryPolicy
@@ -129,6 +126,7 @@ const deadLetter = (
   sink: Sink,
   rejection: Rejection,
   attempts: number,
+  blocks: boolean,
   at: number
 ): DeadLetter => ({
   messageId: delivery.message.id,
@@ -137,6 +135,7 @@ const deadLetter = (
   reason: rejection.reason,
   error: rejection.error,
   attempts,
+  blocks,
   at
 })
 
@@ -153,7 +152,8 @@ export const make = (
   finished: (deliveries: ReadonlyArray<Delivery>) => Effect.Effect<void>
 ): Effect.Effect<Lane> =>
   Effect.gen(function* () {
-    const queue = yield* Queue.bounded<Delivery>(options.queueSize)
+    /** Bounded by what the relay lets in: see `InFlight`. */
+    const waiting: Array<Delivery> = []
     const arrived = yield* Effect.makeLatch()
     const orderKey = orderKeyOf(sink)
     const keys = new LaneKeys({ ...options, orderKey, parked })
@@ -161,6 +161,10 @@ export const make = (
     const rejectedHere = Metric.tagged(OutboxMetrics.rejected, "sink", sink.name)
     const deadHere = Metric.tagged(OutboxMetrics.dead, "sink", sink.name)
     const batchSizeHere = Metric.tagged(OutboxMetrics.batchSize, "sink", sink.name)
+
+    /** On unordered topics nothing follows a message that could have to wait for it. */
+    const blocks = (message: Message) =>
+      options.afterDeadLetter === "park" && orderKey(message) === message.key
 
     const finish = (deliveries: ReadonlyArray<Delivery>) => {
       const done = deliveries.filter((delivery) => --delivery.owed === 0)
@@ -181,13 +185,16 @@ export const make = (
     }
 
     /** What is there; never waits holding something, so that an interruption or a time limit loses nothing. */
-    const takeNew = (room: number) =>
-      room <= 0 ? Effect.succeed([]) : Effect.zipRight(arrived.close, Queue.takeUpTo(queue, room))
+    const takeNew = (room: number): ReadonlyArray<Delivery> => {
+      const taken = waiting.splice(0, Math.max(0, room))
+      if (waiting.length === 0) arrived.unsafeClose()
+      return taken
+    }
 
     const nextBatch = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
       const due = keys.takeDue(now, options.batchSize)
-      const taken = [...(yield* takeNew(options.batchSize - due.length))]
+      const taken = takeNew(options.batchSize - due.length)
       if (due.length + taken.length === 0) yield* waitForWork(now)
       const { parked, send } = keys.admit(taken)
       if (parked.length > 0) yield* leaveBehind(parked)
@@ -212,7 +219,7 @@ export const make = (
         if (rejections.length === 0) return
         yield* Metric.incrementBy(rejectedHere, rejections.length)
         for (const { attempts, delivery, rejection } of outcome.dead) {
-          delivery.dead.push(deadLetter(delivery, sink, rejection, attempts, now))
+          delivery.dead.push(deadLetter(delivery, sink, rejection, attempts, blocks(delivery.message), now))
           yield* Effect.logError(
             `sink '${sink.name}' gave up on message ${rejection.messageId}: ${rejection.error}`
           )
@@ -226,7 +233,11 @@ export const make = (
 
     return {
       sink,
-      offer: (deliveries) => Effect.zipRight(Queue.offerAll(queue, deliveries), arrived.open),
+      offer: (deliveries) =>
+        Effect.sync(() => {
+          waiting.push(...deliveries)
+          arrived.unsafeOpen()
+        }),
       run: Effect.forever(step)
     }
   })

@@ -61,6 +61,7 @@ const corruptSettlement = (stored: Extract<Stored, { _tag: "Corrupt" }>, at: num
       reason: "Corrupt",
       error: stored.issues.join("; "),
       attempts: 0,
+      blocks: false,
       at
     }
   ]

@@ -1,5 +1,5 @@
 /**
- * A slot is the unit of work that one relay instance owns: `slot = FNV-1a(key) mod 256`.
+ * A slot is the unit of work that one relay instance owns: the 32-bit FNV-1a hash of the key, folded to 8 bits.
  *
  * All messages of one key share a slot, so one relay sees all of them and can keep their order.
  */
@@ -15,7 +15,8 @@ const offsetBasis = 0x811c9dc5
 const prime = 0x01000193
 
 /**
- * The slot of a key: the 32-bit FNV-1a hash of its UTF-8 bytes, modulo 256.
+ * The slot of a key: the four bytes of the 32-bit FNV-1a hash of its UTF-8 bytes, combined by exclusive or. The last
+ * byte alone would spread numbered ids unevenly; folding is what the algorithm's authors advise for small hashes.
  *
  * Source: draft-eastlake-fnv, "The FNV Non-Cryptographic Hash Algorithm". It is cheap, has no
  * dependencies, and is a dozen lines in any language that wants to write to the outbox too.
@@ -25,5 +26,5 @@ export const ofKey = (key: string): number => {
   for (const byte of encoder.encode(key)) {
     hash = Math.imul(hash ^ byte, prime)
   }
-  return (hash >>> 0) % count
+  return (hash ^ (hash >>> 8) ^ (hash >>> 16) ^ (hash >>> 24)) & (count - 1)
 }

@@ -109,7 +109,11 @@ export const reasonOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 /** A settlement of a message; nobody owes it and it is dead nowhere unless told otherwise. */
 export const settlementOf = (
   message: Pick<Message.Message, "id" | "slot">,
-  outcome: { readonly behind?: ReadonlyArray<string>; readonly dead?: ReadonlyArray<string> } = {}
+  outcome: {
+    readonly behind?: ReadonlyArray<string>
+    readonly dead?: ReadonlyArray<string>
+    readonly blocks?: boolean
+  } = {}
 ): OutboxStore.Settlement => ({
   messageId: message.id,
   slot: message.slot,
@@ -121,6 +125,7 @@ export const settlementOf = (
     reason: "Rejected",
     error: "refused by a test",
     attempts: 3,
+    blocks: outcome.blocks ?? true,
     at: 1_767_225_600_000
   }))
 })

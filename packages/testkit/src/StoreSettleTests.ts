@@ -195,6 +195,13 @@ const dying = (test: Harness.Define) =>
         expect(yield* store.stats).toMatchObject({ ready: 3, behind: 0, dead: 1 })
       }))
 
+    test("blocks nothing when its sink goes on without it", (harness) =>
+      Effect.gen(function* () {
+        const { lease, one, store } = yield* prepare(harness)
+        yield* store.settle(lease, [Harness.settlementOf(one, { dead: ["mirror"], blocks: false })])
+        expect(yield* store.blockedKeys({ sink: "mirror", slots: Slot.all })).toEqual([])
+      }))
+
     test("keeps the later messages of its key out of what that sink reads, and nobody else's", (harness) =>
       Effect.gen(function* () {
         const { lease, one, other, store, three, two } = yield* prepare(harness)
