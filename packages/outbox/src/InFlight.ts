@@ -33,6 +33,7 @@ export class InFlight {
   readonly #deliveries = new Map<string, Delivery.Delivery>()
   readonly #recent = new RecentIds(recentCapacity)
   readonly #permits: Effect.Semaphore
+  #weight = 0
   readonly #maxWeight: number
 
   constructor(maxWeight: number) {
@@ -55,6 +56,12 @@ export class InFlight {
     return this.#deliveries.has(messageId) || this.#recent.has(messageId)
   }
 
+  /** Whether `admit` of these messages would not have to wait. */
+  hasRoomFor(messages: ReadonlyArray<Message>): boolean {
+    const weight = messages.reduce((sum, message) => sum + Delivery.weightOf(message), 0)
+    return this.#weight + weight <= this.#maxWeight
+  }
+
   /**
    * Hands deliveries of these messages to `offer`, group by group, as room for them becomes free.
    * Interruptible while it waits for room; a group that has its room is always offered.
@@ -70,6 +77,7 @@ export class InFlight {
       (group) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(restore(this.#permits.take(totalWeight(group))), () => {
+            this.#weight += totalWeight(group)
             for (const delivery of group) this.#deliveries.set(delivery.message.id, delivery)
             return offer(group)
           })
@@ -85,6 +93,7 @@ export class InFlight {
         this.#deliveries.delete(delivery.message.id)
         this.#recent.add(delivery.message.id)
       }
+      this.#weight -= totalWeight(deliveries)
       return Effect.asVoid(this.#permits.release(totalWeight(deliveries)))
     })
   }

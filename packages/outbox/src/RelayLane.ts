@@ -35,10 +35,13 @@ export interface Lane {
   readonly run: Effect.Effect<never>
 }
 
-/** While a sink is away: 100 ms to 5 s between attempts, with jitter, without end. */
-const unavailableSchedule = Schedule.exponential("100 millis").pipe(
+const unavailableFirstDelay = Duration.millis(100)
+
+/** While a sink is away: up to 5 s between attempts, with jitter, without end. */
+const unavailableSchedule = Schedule.exponential("200 millis").pipe(
   Schedule.union(Schedule.spaced("5 seconds")),
-  Schedule.jittered
+  Schedule.jittered,
+  Schedule.resetAfter("1 minute")
 )
 
 const orderKeyOf = (sink: Sink) => {
@@ -56,34 +59,74 @@ const blamed = (message: Message, error: SinkError): Rejection => ({
 const failed = (sink: Sink, cause: unknown) =>
   Effect.fail(new SinkError({ sink: sink.name, reason: "Failed", cause }))
 
+/** Keeps an eye on how long calls take. One of it serves a lane for all its calls, which come one after another. */
+interface CallWatch {
+  readonly timed: <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Fails once a call has taken too long. */
+  readonly expired: Effect.Effect<never, SinkError>
+}
+
+/**
+ * A time limit of its own on each call would fork two fibers and start a timer: more work than all the rest of a
+ * message's way. This one sleeps until the call under way could have taken too long, and looks again.
+ */
+const makeCallWatch = (sink: Sink, limit: Duration.DurationInput): CallWatch => {
+  const limitMillis = Duration.toMillis(limit)
+  let startedMillis: number | undefined
+  const look = (now: number): Effect.Effect<never, SinkError> => {
+    const left = startedMillis === undefined ? limitMillis : startedMillis + limitMillis - now
+    return left <= 0
+      ? Effect.fail(new SinkError({ sink: sink.name, reason: "Timeout" }))
+      : Effect.zipRight(Effect.sleep(Duration.millis(left)), Effect.flatMap(Clock.currentTimeMillis, look))
+  }
+  return {
+    timed: (call) =>
+      Effect.ensuring(
+        Effect.clockWith((clock) => {
+          startedMillis = clock.unsafeCurrentTimeMillis()
+          return call
+        }),
+        Effect.sync(() => {
+          startedMillis = undefined
+        })
+      ),
+    expired: Effect.flatMap(Clock.currentTimeMillis, look)
+  }
+}
+
 /**
  * One call of the sink. A defect in its code, or an interruption that comes from there, counts as a failed
  * batch: the relay and the other sinks live on.
  */
-const call = (sink: Sink, batch: ReadonlyArray<Message>, timeout: Duration.DurationInput) =>
+const call = (sink: Sink, batch: ReadonlyArray<Message>) =>
   Effect.suspend(() => sink.deliver(batch)).pipe(
-    Effect.timeoutFail({
-      duration: timeout,
-      onTimeout: () => new SinkError({ sink: sink.name, reason: "Timeout" })
-    }),
     Effect.catchAllCause((cause) =>
       Option.match(Cause.failureOption(cause), { onNone: () => failed(sink, cause), onSome: Effect.fail })
     )
   )
 
-/** Sends again for as long as the sink is away; fails only when the batch itself failed. */
-const callUntilAvailable = (sink: Sink, batch: ReadonlyArray<Message>, timeout: Duration.DurationInput) =>
-  call(sink, batch, timeout).pipe(
-    Effect.tapError((error) =>
-      error.retryable
-        ? Effect.zipRight(
-            Metric.increment(Metric.tagged(OutboxMetrics.unavailable, "sink", sink.name)),
-            Effect.logWarning(`${error.message}; ${batch.length} messages wait`)
-          )
-        : Effect.void
-    ),
-    Effect.retry({ while: (error) => error.retryable, schedule: unavailableSchedule })
+const noteAway = (sink: Sink, error: SinkError) =>
+  Effect.zipRight(
+    Metric.increment(Metric.tagged(OutboxMetrics.unavailable, "sink", sink.name)),
+    Effect.logWarning(`${error.message}; its messages wait`)
   )
+
+/** Sends again for as long as the sink is away; fails only when the batch itself failed. */
+const callUntilAvailable = (sink: Sink, batch: ReadonlyArray<Message>, watch: CallWatch) => {
+  const attempt = Effect.tapError(watch.timed(call(sink, batch)), (error) =>
+    error.retryable ? noteAway(sink, error) : Effect.void
+  )
+  // The first call does without the machinery of retries: it nearly always succeeds.
+  return Effect.catchIf(
+    attempt,
+    (error) => error.retryable,
+    () =>
+      Effect.retry(Effect.delay(attempt, unavailableFirstDelay), {
+        while: (error) => error.retryable,
+        schedule: unavailableSchedule
+      })
+  )
+}
 
 /**
  * Delivers messages, `batchSize` in one call at most; a call that fails as a whole is halved until single
@@ -92,7 +135,8 @@ const callUntilAvailable = (sink: Sink, batch: ReadonlyArray<Message>, timeout: 
 const deliverIsolating = (
   sink: Sink,
   batch: ReadonlyArray<Message>,
-  { batchSize, timeout }: Pick<Options, "batchSize" | "timeout">,
+  batchSize: number,
+  watch: CallWatch,
   orderKey: (message: Message) => string
 ) =>
   Effect.gen(function* () {
@@ -110,7 +154,7 @@ const deliverIsolating = (
         stopped.size === 0 ? segment : segment.filter((message) => !stopped.has(orderKey(message)))
       const [first] = sendable
       if (first === undefined) continue
-      const result = yield* Effect.either(callUntilAvailable(sink, sendable, timeout))
+      const result = yield* Effect.either(callUntilAvailable(sink, sendable, watch))
       if (Either.isRight(result)) reject(sendable, result.right)
       else if (sendable.length === 1) reject(sendable, [blamed(first, result.left)])
       else {
@@ -156,6 +200,7 @@ export const make = (
     const waiting: Array<Delivery> = []
     const arrived = yield* Effect.makeLatch()
     const orderKey = orderKeyOf(sink)
+    const watch = makeCallWatch(sink, options.timeout)
     const keys = new LaneKeys({ ...options, orderKey, parked })
     const deliveredHere = Metric.tagged(OutboxMetrics.delivered, "sink", sink.name)
     const rejectedHere = Metric.tagged(OutboxMetrics.rejected, "sink", sink.name)
@@ -201,12 +246,21 @@ export const make = (
       return due.length === 0 ? send : [...due, ...send]
     })
 
+    /** Under way. After a call that took too long all of it is sent again: twice is harmless. */
+    let current: ReadonlyArray<Delivery> = []
+
     const deliver = (batch: ReadonlyArray<Delivery>) =>
       Effect.gen(function* () {
         const messages = batch.map((delivery) => delivery.message)
         yield* Metric.update(batchSizeHere, messages.length)
-        const rejections = yield* deliverIsolating(sink, messages, options, orderKey)
-        yield* Effect.uninterruptible(conclude(batch, rejections))
+        const rejections = yield* deliverIsolating(sink, messages, options.batchSize, watch, orderKey)
+        yield* Effect.uninterruptible(
+          Effect.suspend(() => {
+            // From here on an interruption must not have it sent again.
+            current = []
+            return conclude(batch, rejections)
+          })
+        )
       })
 
     const conclude = (batch: ReadonlyArray<Delivery>, rejections: ReadonlyArray<Rejection>) =>
@@ -229,7 +283,17 @@ export const make = (
         yield* leaveBehind(outcome.parked)
       })
 
-    const step = Effect.flatMap(nextBatch, (batch) => (batch.length === 0 ? Effect.void : deliver(batch)))
+    const step = Effect.gen(function* () {
+      if (current.length === 0) current = yield* nextBatch
+      if (current.length > 0) yield* deliver(current)
+    })
+
+    const run = Effect.raceFirst(Effect.forever(step), watch.expired).pipe(
+      Effect.tapError((error) => noteAway(sink, error)),
+      Effect.retry(unavailableSchedule),
+      // The schedule has no end.
+      Effect.orDie
+    )
 
     return {
       sink,
@@ -238,6 +302,6 @@ export const make = (
           waiting.push(...deliveries)
           arrived.unsafeOpen()
         }),
-      run: Effect.forever(step)
+      run
     }
   })

@@ -120,7 +120,11 @@ export const make = ({ inFlight, lanes, settler, store }: Environment, options: 
 
   /** The same while a feed is open: it costs the database, so nobody keeps one open that has no room. */
   const takeInLive = (stored: ReadonlyArray<Stored>) =>
-    Effect.timeoutFail(takeIn(stored), { duration: options.fullAfter, onTimeout: () => new NoRoom() })
+    // A time limit costs as much as all the rest of the way: none where there is nothing to wait for.
+    stored.every((record) => record._tag === "Message") &&
+    inFlight.hasRoomFor(stored.map((record) => record.message))
+      ? takeIn(stored)
+      : Effect.timeoutFail(takeIn(stored), { duration: options.fullAfter, onTimeout: () => new NoRoom() })
 
   /** Reads the collection once, from the first slot to the last. Returns how many new messages it found. */
   const pass = <E>(take: (stored: ReadonlyArray<Stored>) => Effect.Effect<number, E>, since?: Position) =>
