@@ -10,6 +10,7 @@ import {
   Random,
   Schedule
 } from "effect"
+import * as CallWatch from "./CallWatch.ts"
 import type { Delivery } from "./Delivery.ts"
 import { LaneKeys } from "./LaneKeys.ts"
 import type { Message } from "./Message.ts"
@@ -59,41 +60,6 @@ const blamed = (message: Message, error: SinkError): Rejection => ({
 const failed = (sink: Sink, cause: unknown) =>
   Effect.fail(new SinkError({ sink: sink.name, reason: "Failed", cause }))
 
-/** Keeps an eye on how long calls take. One of it serves a lane for all its calls, which come one after another. */
-interface CallWatch {
-  readonly timed: <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Fails once a call has taken too long. */
-  readonly expired: Effect.Effect<never, SinkError>
-}
-
-/**
- * A time limit of its own on each call would fork two fibers and start a timer: more work than all the rest of a
- * message's way. This one sleeps until the call under way could have taken too long, and looks again.
- */
-const makeCallWatch = (sink: Sink, limit: Duration.DurationInput): CallWatch => {
-  const limitMillis = Duration.toMillis(limit)
-  let startedMillis: number | undefined
-  const look = (now: number): Effect.Effect<never, SinkError> => {
-    const left = startedMillis === undefined ? limitMillis : startedMillis + limitMillis - now
-    return left <= 0
-      ? Effect.fail(new SinkError({ sink: sink.name, reason: "Timeout" }))
-      : Effect.zipRight(Effect.sleep(Duration.millis(left)), Effect.flatMap(Clock.currentTimeMillis, look))
-  }
-  return {
-    timed: (call) =>
-      Effect.ensuring(
-        Effect.clockWith((clock) => {
-          startedMillis = clock.unsafeCurrentTimeMillis()
-          return call
-        }),
-        Effect.sync(() => {
-          startedMillis = undefined
-        })
-      ),
-    expired: Effect.flatMap(Clock.currentTimeMillis, look)
-  }
-}
-
 /**
  * One call of the sink. A defect in its code, or an interruption that comes from there, counts as a failed
  * batch: the relay and the other sinks live on.
@@ -112,7 +78,7 @@ const noteAway = (sink: Sink, error: SinkError) =>
   )
 
 /** Sends again for as long as the sink is away; fails only when the batch itself failed. */
-const callUntilAvailable = (sink: Sink, batch: ReadonlyArray<Message>, watch: CallWatch) => {
+const callUntilAvailable = (sink: Sink, batch: ReadonlyArray<Message>, watch: CallWatch.CallWatch) => {
   const attempt = Effect.tapError(watch.timed(call(sink, batch)), (error) =>
     error.retryable ? noteAway(sink, error) : Effect.void
   )
@@ -136,7 +102,7 @@ const deliverIsolating = (
   sink: Sink,
   batch: ReadonlyArray<Message>,
   batchSize: number,
-  watch: CallWatch,
+  watch: CallWatch.CallWatch,
   orderKey: (message: Message) => string
 ) =>
   Effect.gen(function* () {
@@ -200,7 +166,7 @@ export const make = (
     const waiting: Array<Delivery> = []
     const arrived = yield* Effect.makeLatch()
     const orderKey = orderKeyOf(sink)
-    const watch = makeCallWatch(sink, options.timeout)
+    const watch = CallWatch.make(sink.name, options.timeout)
     const keys = new LaneKeys({ ...options, orderKey, parked })
     const deliveredHere = Metric.tagged(OutboxMetrics.delivered, "sink", sink.name)
     const rejectedHere = Metric.tagged(OutboxMetrics.rejected, "sink", sink.name)

@@ -1,0 +1,37 @@
+import { Clock, Duration, Effect } from "effect"
+import { SinkError } from "./Sink.ts"
+
+/** Keeps an eye on how long calls take. One of it serves a lane for all its calls, which come one after another. */
+export interface CallWatch {
+  readonly timed: <A, E, R>(call: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  /** Fails once a call has taken too long. */
+  readonly expired: Effect.Effect<never, SinkError>
+}
+
+/**
+ * A time limit of its own on each call would fork two fibers and start a timer: more work than all the rest of a
+ * message's way. This one sleeps until the call under way could have taken too long, and looks again.
+ */
+export const make = (sink: string, limit: Duration.DurationInput): CallWatch => {
+  const limitMillis = Duration.toMillis(limit)
+  let startedMillis: number | undefined
+  const look = (now: number): Effect.Effect<never, SinkError> => {
+    const left = startedMillis === undefined ? limitMillis : startedMillis + limitMillis - now
+    return left <= 0
+      ? Effect.fail(new SinkError({ sink, reason: "Timeout" }))
+      : Effect.zipRight(Effect.sleep(Duration.millis(left)), Effect.flatMap(Clock.currentTimeMillis, look))
+  }
+  return {
+    timed: (call) =>
+      Effect.ensuring(
+        Effect.clockWith((clock) => {
+          startedMillis = clock.unsafeCurrentTimeMillis()
+          return call
+        }),
+        Effect.sync(() => {
+          startedMillis = undefined
+        })
+      ),
+    expired: Effect.flatMap(Clock.currentTimeMillis, look)
+  }
+}
