@@ -1,1 +1,7 @@
-export {}
+export type { RejectionReason } from "./MirrorBatch.ts"
+export * as MirrorKeys from "./MirrorKeys.ts"
+export * as MirrorMetrics from "./MirrorMetrics.ts"
+export * as RedisConnection from "./RedisConnection.ts"
+export * as RedisError from "./RedisError.ts"
+export * as RedisMirror from "./RedisMirror.ts"
+export * as RedisScript from "./RedisScript.ts"

@@ -1,0 +1,114 @@
+import type { Message, Sink } from "@twinbox/outbox"
+import type { MirrorKeys } from "./MirrorKeys.ts"
+import * as MirrorScripts from "./MirrorScripts.ts"
+import type { RedisError } from "./RedisError.ts"
+import type { Command } from "./RedisLink.ts"
+import * as RedisScript from "./RedisScript.ts"
+
+/**
+ * Why a mirror refuses a message:
+ * - `PayloadTooLarge`: its payload is over `maxPayloadBytes`;
+ * - `WrongType`: its key in Redis belongs to something else;
+ * - `UnreadableVersion`: what its key holds as a version is no number;
+ * - `Refused`: Redis refused it for another reason. The only one that is tried again.
+ */
+export type RejectionReason = "PayloadTooLarge" | "WrongType" | "UnreadableVersion" | "Refused"
+
+export interface Options {
+  readonly keys: MirrorKeys
+  /** How long tombstones are kept, in milliseconds; 0: for ever. */
+  readonly tombstoneMillis: number
+  /** The longest payload, in bytes of UTF-8. */
+  readonly maxPayloadBytes: number
+}
+
+/** One call of a script, and the messages that it settles: only the newest of a key is sent. */
+export interface Write {
+  readonly dataKey: string
+  readonly command: Command
+  /** In order. */
+  readonly messages: ReadonlyArray<Message.Message>
+}
+
+export interface Plan {
+  readonly writes: ReadonlyArray<Write>
+  /** Messages that are not sent at all. */
+  readonly rejections: ReadonlyArray<Sink.Rejection>
+}
+
+const rejection = (
+  message: Message.Message,
+  reason: RejectionReason,
+  error: string,
+  retryable: boolean
+): Sink.Rejection => ({ messageId: message.id, reason, error, retryable })
+
+/** UTF-8 has three bytes at most for each UTF-16 code unit, so most payloads need no counting. */
+const isTooLarge = (payload: string | null, maxBytes: number): boolean =>
+  payload !== null && payload.length * 3 > maxBytes && Buffer.byteLength(payload) > maxBytes
+
+/** The messages of one key in a batch. */
+interface Group {
+  readonly messages: Array<Message.Message>
+  /** The newest that can be sent; of equal ones the first, as if each had been sent alone. */
+  newest: Message.Message | undefined
+  readonly tooLarge: Array<Message.Message>
+}
+
+const addTo = (group: Group, message: Message.Message, maxPayloadBytes: number): void => {
+  if (isTooLarge(message.payload, maxPayloadBytes)) group.tooLarge.push(message)
+  else {
+    group.messages.push(message)
+    if (group.newest === undefined || message.sequence > group.newest.sequence) group.newest = message
+  }
+}
+
+const groupByKey = (batch: ReadonlyArray<Message.Message>, maxPayloadBytes: number) => {
+  const groups = new Map<string, Group>()
+  for (const message of batch) {
+    let group = groups.get(message.key)
+    if (group === undefined)
+      groups.set(message.key, (group = { messages: [], newest: undefined, tooLarge: [] }))
+    addTo(group, message, maxPayloadBytes)
+  }
+  return groups.values()
+}
+
+const commandOf = ({ payload, sequence }: Message.Message, dataKey: string, options: Options): Command => {
+  const keys = [dataKey, options.keys.tombstone(dataKey)]
+  return payload === null
+    ? RedisScript.call(MirrorScripts.bury, keys, [String(sequence), String(options.tombstoneMillis)])
+    : RedisScript.call(MirrorScripts.upsert, keys, [String(sequence), payload])
+}
+
+/** What to send for a batch. A payload that is too large does no harm when a newer message of its key follows. */
+export const plan = (batch: ReadonlyArray<Message.Message>, options: Options): Plan => {
+  const writes: Array<Write> = []
+  const rejections: Array<Sink.Rejection> = []
+  const error = `the payload is over ${options.maxPayloadBytes} bytes`
+  for (const { messages, newest, tooLarge } of groupByKey(batch, options.maxPayloadBytes)) {
+    for (const message of tooLarge) {
+      if (newest !== undefined && message.sequence <= newest.sequence) continue
+      rejections.push(rejection(message, "PayloadTooLarge", error, false))
+    }
+    if (newest === undefined) continue
+    const dataKey = options.keys.data(newest.key)
+    writes.push({ dataKey, messages, command: commandOf(newest, dataKey, options) })
+  }
+  return { writes, rejections }
+}
+
+/** Whether an error is about one key, and not about the whole of Redis. */
+export const isOfOneKey = (error: RedisError): boolean =>
+  error.reason === "WrongType" || error.reason === "Refused"
+
+/** The refusals that follow from an error of one key. */
+export const refused = (write: Write, error: RedisError): ReadonlyArray<Sink.Rejection> => {
+  const [reason, text]: [RejectionReason, string] =
+    error.reason === "WrongType"
+      ? ["WrongType", `the Redis key '${write.dataKey}' or its tombstone holds another type of value`]
+      : error.detail === "VERSION"
+        ? ["UnreadableVersion", `what the Redis key '${write.dataKey}' holds as a version is no number`]
+        : ["Refused", `Redis refused the write of '${write.dataKey}': ${error.detail ?? "ERR"}`]
+  return write.messages.map((message) => rejection(message, reason, text, reason === "Refused"))
+}

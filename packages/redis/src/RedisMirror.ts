@@ -1,0 +1,178 @@
+import { type Message, type OutboxError, OutboxStore, Sink, type Topic } from "@twinbox/outbox"
+import { Duration, Effect, Either, Metric } from "effect"
+import * as MirrorBatch from "./MirrorBatch.ts"
+import * as MirrorKeys from "./MirrorKeys.ts"
+import * as MirrorMarker from "./MirrorMarker.ts"
+import * as MirrorMetrics from "./MirrorMetrics.ts"
+import * as MirrorScripts from "./MirrorScripts.ts"
+import { RedisConnection, type Replies } from "./RedisConnection.ts"
+import type { RedisError } from "./RedisError.ts"
+import * as RedisScript from "./RedisScript.ts"
+import { adviceOn } from "./ServerAdvice.ts"
+
+export interface Options<V extends Topic.View> {
+  /** What is mirrored. The view is in the type: an original topic does not fit an anonymized mirror. */
+  readonly topics: ReadonlyArray<Topic.Any<V>>
+  /**
+   * Whether the outbox has never had this sink (see `isNew`). A new mirror makes its marker; one that is not new
+   * and finds none has lost its data.
+   */
+  readonly isNew: boolean
+  /** Name of the sink and of the marker. Default `defaultName`, for originals `defaultOriginalsName`. */
+  readonly name?: string
+  /** What stands before the colon of a hash's name. Default: the stream; for originals the stream and `_v2`. */
+  readonly prefixOf?: (stream: string) => string
+  /**
+   * How long tombstones are kept, 1 ms at least. Default: for ever. It must be longer than the latest duplicate
+   * of an older message can come (a dead letter sent again, say), and never longer than the writer remembers
+   * the version of a deleted record: a record made again would go unnoticed.
+   */
+  readonly tombstoneTtl?: Duration.DurationInput
+  /** The longest payload, in bytes. Default 16 MiB, which is more than a MongoDB document can hold. */
+  readonly maxPayloadBytes?: number
+}
+
+/** A sink whose Redis always shows the newest version that it was given. */
+export interface RedisMirror<out V extends Topic.View> extends Sink.Sink<V> {
+  /** Whether the mirror has everything that was given to it; false when its data was lost, until it is rebuilt. */
+  readonly ready: Effect.Effect<boolean, RedisError>
+}
+
+/** Name of a mirror that is given none. */
+export const defaultName = "redis-mirror"
+
+/** Name of a mirror of originals that is given none. */
+export const defaultOriginalsName = "redis-originals"
+
+const mib = 1024 * 1024
+
+const sinkReason = ({ reason }: RedisError): Sink.SinkErrorReason =>
+  // Waiting does not help against these: a person has to do something first.
+  reason === "AuthenticationFailed" || reason === "WrongType" || reason === "Refused"
+    ? "NotReady"
+    : "Unavailable"
+
+const toSinkError = (sink: string) => (cause: RedisError) =>
+  new Sink.SinkError({ sink, reason: sinkReason(cause), cause })
+
+const markerIsGone = (sink: string) =>
+  new Sink.SinkError({
+    sink,
+    reason: "NotReady",
+    cause: "the marker is gone: Redis lost data of this mirror; rebuild it, then call RedisMirror.markReady"
+  })
+
+interface Outcome {
+  readonly applied: number
+  readonly rejections: ReadonlyArray<Sink.Rejection>
+}
+
+/** Sorts the replies to the writes of a batch; fails with an error that is not about one key. */
+const settle = (writes: ReadonlyArray<MirrorBatch.Write>, replies: Replies) =>
+  Effect.gen(function* () {
+    const rejections: Array<Sink.Rejection> = []
+    let applied = 0
+    for (const [index, write] of writes.entries()) {
+      const reply = replies[index]
+      if (reply === undefined) return yield* Effect.dieMessage("a pipeline has a reply for each command")
+      if (Either.isRight(reply)) applied += Number(reply.right)
+      else if (MirrorBatch.isOfOneKey(reply.left)) {
+        rejections.push(...MirrorBatch.refused(write, reply.left))
+      } else return yield* reply.left
+    }
+    return { applied, rejections } satisfies Outcome
+  })
+
+/** Makes `deliver`: one round trip per batch. */
+const deliverTo = (name: string, marker: MirrorMarker.MirrorMarker, options: MirrorBatch.Options) => {
+  const appliedHere = Metric.tagged(MirrorMetrics.applied, "sink", name)
+  const staleHere = Metric.tagged(MirrorMetrics.stale, "sink", name)
+  return (batch: ReadonlyArray<Message.Message>) =>
+    Effect.gen(function* () {
+      const { rejections, writes } = MirrorBatch.plan(batch, options)
+      const calls = writes.map((write) => write.command)
+      calls.push(marker.countBatch())
+      const replies = yield* RedisScript.callAll(MirrorScripts.all, calls)
+      const outcome = yield* settle(writes, replies)
+      const count = replies.at(-1)
+      if (count === undefined || !marker.noteCount(yield* count)) return yield* markerIsGone(name)
+      yield* Metric.incrementBy(appliedHere, outcome.applied)
+      yield* Metric.incrementBy(
+        staleHere,
+        batch.length - outcome.applied - outcome.rejections.length - rejections.length
+      )
+      return [...outcome.rejections, ...rejections]
+    }).pipe(Effect.catchTag("RedisError", (error) => toSinkError(name)(error)))
+}
+
+/** An Infinity of tombstones is written as 0, since no Redis command takes an endless expiry. */
+const tombstoneMillis = (ttl: Duration.DurationInput): number => {
+  const millis = Duration.toMillis(ttl)
+  return Number.isFinite(millis) ? Math.max(1, Math.round(millis)) : 0
+}
+
+const advise = Effect.gen(function* () {
+  const redis = yield* RedisConnection
+  // Hosted servers may keep INFO to themselves: then there is no advice.
+  const info = yield* Effect.orElseSucceed(redis.command(["INFO"]), () => "")
+  for (const line of adviceOn(String(info))) yield* Effect.logWarning(line)
+})
+
+interface Names {
+  readonly name: string
+  readonly prefixOf: (stream: string) => string
+}
+
+const makeNamed = <V extends Topic.View>(options: Options<V>, defaults: Names) =>
+  Effect.gen(function* () {
+    const redis = yield* RedisConnection
+    const { name, prefixOf } = { ...defaults, ...options }
+    yield* RedisScript.load(MirrorScripts.all)
+    if (options.isNew) yield* MirrorMarker.makeUnlessThere(name)
+    yield* advise
+    const marker = new MirrorMarker.MirrorMarker(name)
+    const deliver = deliverTo(name, marker, {
+      keys: MirrorKeys.make(prefixOf),
+      tombstoneMillis: tombstoneMillis(options.tombstoneTtl ?? Duration.infinity),
+      maxPayloadBytes: options.maxPayloadBytes ?? 16 * mib
+    })
+    const mirror: RedisMirror<V> = {
+      name,
+      topics: options.topics,
+      deliver: (batch) => Effect.provideService(deliver(batch), RedisConnection, redis),
+      ready: Effect.provideService(marker.isStanding, RedisConnection, redis)
+    }
+    return mirror
+  })
+
+/**
+ * Makes a mirror of anonymized topics: `customer/42` goes to the hash `customer:42` with the fields `version` and
+ * `json`. Needs Redis to be there; afterwards it comes and goes.
+ */
+export const make = (
+  options: Options<"anonymized">
+): Effect.Effect<RedisMirror<"anonymized">, RedisError, RedisConnection> =>
+  makeNamed(options, { name: defaultName, prefixOf: (stream) => stream })
+
+/** Makes a mirror of original topics, which brings personal data to Redis: `customer/42` goes to `customer_v2:42`. */
+export const originals = (
+  options: Options<"original">
+): Effect.Effect<RedisMirror<"original">, RedisError, RedisConnection> =>
+  makeNamed(options, { name: defaultOriginalsName, prefixOf: (stream) => `${stream}_v2` })
+
+/**
+ * Whether the outbox has never had a sink of this name, and so the mirror cannot have lost anything. To be asked
+ * before a relay with that sink runs.
+ */
+export const isNew = (
+  name: string = defaultName
+): Effect.Effect<boolean, OutboxError.OutboxError, OutboxStore.OutboxStore> =>
+  Effect.gen(function* () {
+    const store = yield* OutboxStore.OutboxStore
+    const sinks = yield* store.sinks
+    return !sinks.some((sink) => sink.name === name)
+  })
+
+/** Says that a mirror has everything again, after it was rebuilt. */
+export const markReady = (name: string = defaultName): Effect.Effect<void, RedisError, RedisConnection> =>
+  MirrorMarker.makeAnew(name)
