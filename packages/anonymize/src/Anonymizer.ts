@@ -4,6 +4,7 @@ import { UnannotatedField, UnexpectedValue, UnknownField, UnsupportedSchema } fr
 import type { AnonymizeKey } from "./AnonymizeKey.ts"
 import { type FieldNode, isObject, type Leaf, unexpected } from "./FieldNode.ts"
 import * as FieldPath from "./FieldPath.ts"
+import { HmacSha256 } from "./HmacSha256.ts"
 import { SchemaCompiler } from "./SchemaCompiler.ts"
 import type { FullyAnnotated, TwinEncodedOf, TwinOf } from "./TwinSchema.ts"
 
@@ -119,20 +120,40 @@ const assemble = (key: AnonymizeKey, node: FieldNode, leaves: ReadonlyArray<Leaf
   } satisfies Anonymizer<unknown, unknown>
 }
 
-const compile = <S extends Schema.Schema.All>(
-  schema: S,
-  key: AnonymizeKey
-): Either.Either<AnonymizerOf<S>, AnonymizerError> => {
-  const compiler = new SchemaCompiler(key)
+const walk = (
+  schema: Schema.Schema.All,
+  hmac: HmacSha256
+): Either.Either<{ readonly node: FieldNode; readonly leaves: ReadonlyArray<Leaf> }, AnonymizerError> => {
+  const compiler = new SchemaCompiler(hmac)
   const node = compiler.document(schema.ast)
   const unannotated = [...compiler.unannotated]
   if (Arr.isNonEmptyArray(unannotated)) return Either.left(new UnannotatedField({ paths: unannotated }))
   if (Arr.isNonEmptyArray(compiler.unsupported)) {
     return Either.left(new UnsupportedSchema({ places: compiler.unsupported }))
   }
-  // The compiled functions follow the Schema, which the types are derived from; no type can follow the walk itself.
-  return Either.right(assemble(key, node, compiler.leaves) as unknown as AnonymizerOf<S>)
+  return Either.right({ node, leaves: compiler.leaves })
 }
+
+const compile = <S extends Schema.Schema.All>(
+  schema: S,
+  key: AnonymizeKey
+): Either.Either<AnonymizerOf<S>, AnonymizerError> =>
+  Either.map(
+    walk(schema, key.hmac),
+    // The compiled functions follow the Schema, which the types are derived from; no type can follow the walk itself.
+    ({ leaves, node }) => assemble(key, node, leaves) as unknown as AnonymizerOf<S>
+  )
+
+/** The walk makes functions that hash, though the shape of twins depends on no secret; these never run. */
+const noKey = new HmacSha256(new Uint8Array())
+
+const twinSchema = <S extends Schema.Schema.All>(
+  schema: S
+): Either.Either<AnonymizerOf<S>["twinSchema"], AnonymizerError> =>
+  Either.map(
+    walk(schema, noKey),
+    ({ node }) => Schema.make<unknown, unknown>(node.twin) as unknown as AnonymizerOf<S>["twinSchema"]
+  )
 
 const make: <S extends Schema.Schema.All>(
   schema: S & FullyAnnotated<S>,
@@ -147,5 +168,7 @@ export const Anonymizer = {
    */
   make,
   /** `make` for a Schema whose type does not show its fields, e.g. in generic code: only the check at run time. */
-  compile
+  compile,
+  /** The Schema of the twins alone: for readers of twins, who have no secret. Checked at run time as `compile` is. */
+  twinSchema
 }

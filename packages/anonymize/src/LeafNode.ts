@@ -1,12 +1,12 @@
 import { timingSafeEqual } from "node:crypto"
 import { isDeepStrictEqual } from "node:util"
 import { Schema, type SchemaAST } from "effect"
-import type { AnonymizeKey } from "./AnonymizeKey.ts"
 import * as Base62 from "./Base62.ts"
 import * as Email from "./Email.ts"
 import * as EncodedKind from "./EncodedKind.ts"
 import { type FieldNode, isNullish, type Leaf, unexpected } from "./FieldNode.ts"
 import type { FieldPath } from "./FieldPath.ts"
+import type { HmacSha256 } from "./HmacSha256.ts"
 import * as Pseudonym from "./Pseudonym.ts"
 import * as ScalarText from "./ScalarText.ts"
 import * as Sha256 from "./Sha256.ts"
@@ -107,12 +107,12 @@ const hashMatches =
 export const hashed = (
   path: FieldPath,
   strategy: Strategy.Strategy & { readonly name: keyof typeof hashings },
-  key: AnonymizeKey,
+  hmac: HmacSha256,
   kinds: ReadonlySet<EncodedKind.EncodedKind>
 ): LeafNode => {
   const scope = strategy.scope ?? path.scope
   const length = Strategy.lengthOf(strategy)
-  const hashing = hashings[strategy.name](Pseudonym.make(key.hmac, scope, length), length)
+  const hashing = hashings[strategy.name](Pseudonym.make(hmac, scope, length), length)
   return {
     node: hashNode(path, hashing, kinds),
     leaf: {

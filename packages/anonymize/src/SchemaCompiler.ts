@@ -1,9 +1,9 @@
 import { Option, SchemaAST } from "effect"
 import type { UnsupportedPlace, UnsupportedReason } from "./AnonymizeError.ts"
-import type { AnonymizeKey } from "./AnonymizeKey.ts"
 import * as EncodedKind from "./EncodedKind.ts"
 import type { FieldNode, Leaf } from "./FieldNode.ts"
 import * as FieldPath from "./FieldPath.ts"
+import type { HmacSha256 } from "./HmacSha256.ts"
 import * as LeafNode from "./LeafNode.ts"
 import * as ListNode from "./ListNode.ts"
 import * as Strategy from "./Strategy.ts"
@@ -33,10 +33,10 @@ export class SchemaCompiler {
   readonly leaves: Array<Leaf> = []
   readonly unannotated = new Set<string>()
   readonly unsupported: Array<UnsupportedPlace> = []
-  readonly #key: AnonymizeKey
+  readonly #hmac: HmacSha256
 
-  constructor(key: AnonymizeKey) {
-    this.#key = key
+  constructor(hmac: HmacSha256) {
+    this.#hmac = hmac
   }
 
   /** Compiles a whole document. */
@@ -102,7 +102,7 @@ export class SchemaCompiler {
     if (!EncodedKind.isScalar(kinds)) return this.#refuse(path, "NotScalar")
     if (this.#hasOtherInside(ast, strategy)) return this.#refuse(path, "Conflict")
     if (!Strategy.isValid(strategy)) return this.#refuse(path, "Options")
-    return this.#register(LeafNode.hashed(path, { ...strategy, name }, this.#key, kinds))
+    return this.#register(LeafNode.hashed(path, { ...strategy, name }, this.#hmac, kinds))
   }
 
   #keep(

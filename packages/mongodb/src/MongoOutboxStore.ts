@@ -90,6 +90,7 @@ const deadRecord = (
   reason: letter.reason,
   error: letter.error,
   attempts: letter.attempts,
+  blocks: letter.blocks,
   at: new Date(letter.at),
   record
 })
@@ -157,9 +158,14 @@ export const make: Effect.Effect<
 
   const append = (messages: ReadonlyArray<Message.Message>) => {
     const records = messages.map(OutboxRecord.fromMessage)
-    return records.length === 0
-      ? Effect.void
-      : Effect.asVoid(inTransaction("append", (session) => outbox.insertMany(records, { session })))
+    const [first] = records
+    if (first === undefined) return Effect.void
+    // A single insert, the usual case, goes without the driver's bulk machinery.
+    return Effect.asVoid(
+      inTransaction<unknown>("append", (session) =>
+        records.length === 1 ? outbox.insertOne(first, { session }) : outbox.insertMany(records, { session })
+      )
+    )
   }
 
   const reserve = (key: string, count: number) =>
@@ -176,7 +182,7 @@ export const make: Effect.Effect<
 
   const blockedKeys = ({ sink, slots }: OutboxStore.BehindOptions) =>
     Effect.map(
-      attempt("blockedKeys", () => dead.distinct("key", { sink, slot: { $in: [...slots] } })),
+      attempt("blockedKeys", () => dead.distinct("key", { sink, slot: { $in: [...slots] }, blocks: true })),
       (keys) => keys.filter((key) => key !== null)
     )
 
@@ -318,4 +324,17 @@ export const make: Effect.Effect<
 export const layer: Layer.Layer<OutboxStore.OutboxStore, MongoError.MongoError, MongoDatabase> = Layer.effect(
   OutboxStore.OutboxStore,
   Effect.zipRight(MongoIndexes.ensure, make)
+)
+
+/**
+ * How many messages the outbox holds, about: from the collection's own count, which costs nothing and may
+ * include what is just being written. `OutboxStore.stats` counts exactly.
+ */
+export const estimateDepth: Effect.Effect<number, OutboxError.OutboxError, MongoDatabase> = Effect.flatMap(
+  MongoDatabase,
+  ({ db }) =>
+    Effect.map(
+      attempt("estimateDepth", () => db.collection(collections.outbox).estimatedDocumentCount()),
+      (count) => Math.max(0, count - OutboxRecord.sentinelCount)
+    )
 )

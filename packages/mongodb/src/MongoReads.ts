@@ -52,15 +52,11 @@ const slotFilter = (field: string, slots: ReadonlyArray<number>): Document =>
   slots.length === Slot.count ? {} : { [field]: { $in: slots } }
 
 /** A session whose reads see at least all that committed before the position. */
-const sessionSince = (client: MongoClient, since: OutboxStore.Position | undefined) =>
-  Effect.acquireRelease(
-    Effect.sync((): ClientSession => {
-      const session = client.startSession({ causalConsistency: true })
-      if (since !== undefined && isMongoPosition(since)) session.advanceOperationTime(since.operationTime)
-      return session
-    }),
-    (session) => Effect.promise(() => session.endSession())
-  )
+const sessionSince = (client: MongoClient, since: OutboxStore.Position | undefined): ClientSession => {
+  const session = client.startSession({ causalConsistency: true })
+  if (since !== undefined && isMongoPosition(since)) session.advanceOperationTime(since.operationTime)
+  return session
+}
 
 const openCursor = (
   client: MongoClient,
@@ -70,10 +66,11 @@ const openCursor = (
   since: OutboxStore.Position | undefined
 ): Effect.Effect<OutboxStore.Cursor, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const session = yield* sessionSince(client, since)
-    const cursor = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        collection.find(filter, {
+    // One finalizer for both: Effect 3.22 can lose an interruption between two finalizers of one scope.
+    const { cursor } = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const session = sessionSince(client, since)
+        const opened = collection.find(filter, {
           session,
           hint,
           batchSize,
@@ -82,8 +79,13 @@ const openCursor = (
           readConcern: { level: "majority" },
           readPreference: "primary"
         })
-      ),
-      closing
+        return { cursor: opened, session }
+      }),
+      (open) =>
+        Effect.zipRight(
+          closing(open.cursor),
+          Effect.promise(() => open.session.endSession())
+        )
     )
     const read = Effect.tryPromise({
       try: async () => ((await cursor.hasNext()) ? cursor.readBufferedDocuments() : undefined),

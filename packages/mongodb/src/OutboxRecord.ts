@@ -30,6 +30,7 @@ export interface DeadRecord {
   readonly reason: string
   readonly error: string
   readonly attempts: number
+  readonly blocks: boolean
   readonly at: Date
   readonly record: unknown
 }

@@ -1,5 +1,5 @@
 import { OutboxError, Transaction as OutboxTransaction } from "@twinbox/outbox"
-import { Cause, Data, Duration, Effect, Exit, Option, Schedule } from "effect"
+import { Cause, Context, Data, Duration, Effect, Option, Schedule } from "effect"
 import type { ClientSession, MongoClient, TransactionOptions } from "mongodb"
 import { MongoDatabase } from "./MongoDatabase.ts"
 import * as MongoError from "./MongoError.ts"
@@ -27,33 +27,44 @@ class TransientFailure extends Data.TaggedError("TransientFailure")<{ readonly c
 export class MongoTransaction implements OutboxTransaction.TransactionService {
   readonly adapter = "mongodb"
   readonly #session: ClientSession
-  readonly #lock = Effect.unsafeMakeSemaphore(1)
-  #transient: unknown
+  /** Ends, and never rejects, when the operation before the next one has ended. */
+  #last: Promise<void> = Promise.resolve()
+  readonly #group = Effect.unsafeMakeSemaphore(1)
+  #failure: unknown
 
   constructor(session: ClientSession) {
     this.#session = session
   }
 
-  /** The first error that asks for a new attempt of the whole transaction. */
-  get transient(): unknown {
-    return this.#transient
+  /** The first error of an operation. With it the server ended the transaction, whatever the body makes of it. */
+  get failure(): unknown {
+    return this.#failure
   }
 
-  /** Runs one operation on the session, after those before it have ended. */
+  /**
+   * Runs one operation on the session, after those before it have ended; none after one that failed. Not
+   * interruptible: an abort must not overtake an operation in flight.
+   */
   use<A>(operation: (session: ClientSession) => Promise<A>): Effect.Effect<A, MongoError.MongoError> {
-    return this.#lock.withPermits(1)(
+    return Effect.uninterruptible(
       Effect.async<A, MongoError.MongoError>((resume) => {
-        const running = operation(this.#session).then(
+        const running = this.#last.then(() =>
+          this.#failure === undefined ? operation(this.#session) : Promise.reject(this.#failure)
+        )
+        this.#last = running.then(
           (value) => resume(Effect.succeed(value)),
           (error: unknown) => {
-            if (MongoError.isTransient(error)) this.#transient ??= error
+            this.#failure ??= error
             resume(Effect.fail(MongoError.fromDriver(error)))
           }
         )
-        // An interruption waits for the operation in flight: an abort must not overtake it.
-        return Effect.promise(() => running)
       })
     )
+  }
+
+  /** Runs operations that belong together, after other such groups have ended. A group has no other inside. */
+  together<A, E, R>(operations: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.#group.withPermits(1)(operations)
   }
 }
 
@@ -74,6 +85,12 @@ export const use = <A>(
 ): Effect.Effect<A, MongoError.MongoError, OutboxTransaction.Transaction> =>
   Effect.flatMap(Effect.orDie(current), (transaction) => transaction.use(operation))
 
+/** Keeps operations that belong together apart from those of parallel fibers in the same transaction. Not to be nested. */
+export const together = <A, E, R>(
+  operations: Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R | OutboxTransaction.Transaction> =>
+  Effect.flatMap(Effect.orDie(current), (transaction) => transaction.together(operations))
+
 const driverCall = (call: () => Promise<void>) => Effect.tryPromise({ try: call, catch: (error) => error })
 
 const commitSchedule = (within: Duration.DurationInput) =>
@@ -84,43 +101,59 @@ const commitSchedule = (within: Duration.DurationInput) =>
   )
 
 /** Sends the commit until its outcome is known. Committing again is harmless; running the body again would not be. */
-const commit = (session: ClientSession, within: Duration.DurationInput) =>
-  driverCall(() => session.commitTransaction()).pipe(
-    Effect.retry({ while: MongoError.isUnknownCommit, schedule: commitSchedule(within) }),
-    Effect.mapError((error) => {
-      if (MongoError.isUnknownCommit(error))
-        return new MongoError.CommitUnknown({ cause: MongoError.fromDriver(error) })
-      return MongoError.isTransient(error)
-        ? new TransientFailure({ cause: error })
-        : MongoError.fromDriver(error)
-    })
+const commit = (session: ClientSession, within: Duration.DurationInput) => {
+  const send = driverCall(() => session.commitTransaction())
+  return send.pipe(
+    Effect.catchIf(MongoError.isUnknownCommit, () =>
+      Effect.retry(send, { while: MongoError.isUnknownCommit, schedule: commitSchedule(within) })
+    ),
+    Effect.mapError((error) =>
+      MongoError.isUnknownCommit(error)
+        ? new MongoError.CommitUnknown({ cause: MongoError.fromDriver(error) })
+        : concluding(error)
+    )
   )
+}
 
 /** A failed abort is of no concern: the server aborts what its session has left. */
 const abort = (session: ClientSession) =>
   session.inTransaction() ? Effect.ignore(driverCall(() => session.abortTransaction())) : Effect.void
 
+/** What the failure of a commit or of an operation means for its transaction. */
+const concluding = (error: unknown): TransientFailure | MongoError.MongoError =>
+  MongoError.isTransient(error) ? new TransientFailure({ cause: error }) : MongoError.fromDriver(error)
+
+/** One run of the body, committed or aborted. */
 const attempt = <A, E, R>(
   session: ClientSession,
   body: Effect.Effect<A, E, R>,
   commitWithin: Duration.DurationInput
-) =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function* () {
-      session.startTransaction(transactionOptions)
-      const transaction = new MongoTransaction(session)
-      const exit = yield* Effect.exit(
-        restore(Effect.provideService(body, OutboxTransaction.Transaction, transaction))
-      )
-      if (Exit.isSuccess(exit)) {
-        yield* commit(session, commitWithin)
-        return exit.value
+): Effect.Effect<
+  A,
+  E | MongoError.MongoError | TransientFailure,
+  Exclude<R, OutboxTransaction.Transaction>
+> =>
+  Effect.uninterruptibleMask((restore) => {
+    session.startTransaction(transactionOptions)
+    const transaction = new MongoTransaction(session)
+    return Effect.matchCauseEffect(
+      restore(Effect.provideService(body, OutboxTransaction.Transaction, transaction)),
+      {
+        onSuccess: (value) =>
+          transaction.failure === undefined
+            ? Effect.as(commit(session, commitWithin), value)
+            : // A body that caught the error of an operation has nothing left to commit.
+              Effect.zipRight(abort(session), Effect.fail(concluding(transaction.failure))),
+        onFailure: (cause) => {
+          const mayTryAgain = MongoError.isTransient(transaction.failure) && !Cause.isInterrupted(cause)
+          const failure: Effect.Effect<never, E | MongoError.MongoError | TransientFailure> = mayTryAgain
+            ? Effect.fail(concluding(transaction.failure))
+            : Effect.failCause(cause)
+          return Effect.zipRight(abort(session), failure)
+        }
       }
-      yield* abort(session)
-      const mayTryAgain = transaction.transient !== undefined && !Cause.isInterrupted(exit.cause)
-      return yield* mayTryAgain ? new TransientFailure({ cause: transaction.transient }) : exit
-    })
-  )
+    )
+  })
 
 /** 2 ms to 500 ms between attempts, a random share of it. */
 const attemptSchedule = (maxAttempts: number) =>
@@ -150,7 +183,16 @@ const runOutermost = <A, E, R>(
     Effect.sync(() => client.startSession()),
     (session) =>
       attempt(session, body, options.commitWithin).pipe(
-        Effect.retry({ while: isTransientFailure, schedule: attemptSchedule(options.maxAttempts) }),
+        // The first attempt does without the machinery of retries: it nearly always succeeds.
+        Effect.catchIf(isTransientFailure, (first) => {
+          const schedule = attemptSchedule(options.maxAttempts - 1)
+          return options.maxAttempts > 1
+            ? Effect.retry(Effect.delay(attempt(session, body, options.commitWithin), "2 millis"), {
+                while: isTransientFailure,
+                schedule
+              })
+            : Effect.fail(first)
+        }),
         Effect.mapError(concluded)
       ),
     (session) => Effect.promise(() => session.endSession())
@@ -159,7 +201,8 @@ const runOutermost = <A, E, R>(
 
 /**
  * Runs an effect in one MongoDB transaction: all that it wrote commits at its success, nothing at its
- * failure or interruption. A run inside another joins it.
+ * failure or interruption. A run inside another joins it. The first operation that fails ends the
+ * transaction: catching its error inside the body does not bring it back.
  *
  * The body may run several times (`TransientTransactionError`): let it have no effects outside the
  * database. The commit alone is sent again on `UnknownTransactionCommitResult`.
@@ -173,10 +216,9 @@ export const run = <A, E, R>(
   body: Effect.Effect<A, E, R>,
   options: Options = {}
 ): Effect.Effect<A, E | MongoError.MongoError, Exclude<R, OutboxTransaction.Transaction> | MongoDatabase> =>
-  Effect.gen(function* () {
-    const outer = yield* Effect.serviceOption(OutboxTransaction.Transaction)
-    if (Option.isSome(outer))
-      return yield* Effect.provideService(body, OutboxTransaction.Transaction, outer.value)
-    const { client } = yield* MongoDatabase
-    return yield* runOutermost(client, body, options)
-  })
+  Effect.contextWithEffect((context: Context.Context<MongoDatabase>) =>
+    Option.isSome(Context.getOption(context, OutboxTransaction.Transaction))
+      ? // The transaction is in the context already: the body finds it there.
+        (body as Effect.Effect<A, E, Exclude<R, OutboxTransaction.Transaction>>)
+      : runOutermost(Context.get(context, MongoDatabase).client, body, options)
+  )

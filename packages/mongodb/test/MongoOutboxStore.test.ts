@@ -7,7 +7,7 @@ const harness = Effect.gen(function* () {
   const database = yield* testOutboxDatabase
   const provided = Effect.provideService(MongoDatabase.MongoDatabase, database)
   const store = yield* provided(MongoOutboxStore.make)
-  const made: StoreHarness.StoreHarness = {
+  const made: StoreHarness = {
     store,
     transact: (body) => provided(Transaction.run(body)) as never,
     insertCorrupt: (id) =>

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { MongoDatabase, MongoError, MongoIndexes, Transaction } from "@twinbox/mongodb"
+import type { Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Deferred, Effect, Exit, Fiber, type Scope } from "effect"
 import { failNext, testDatabase } from "./testDatabase.ts"
 
@@ -19,7 +20,10 @@ const setUp = Effect.gen(function* () {
     Transaction.use((session) => docs.updateOne({ _id: id }, { $inc: { value: 1 } }, { session }))
   const all = Effect.promise(() => docs.find().sort({ _id: 1 }).toArray())
   const ids = Effect.map(all, (found) => found.map(({ _id }) => _id))
-  const run: typeof Transaction.run = (body, options) => provided(Transaction.run(body, options)) as never
+  const run = <A, E>(
+    body: Effect.Effect<A, E, OutboxTransaction.Transaction | MongoDatabase.MongoDatabase>,
+    options?: Transaction.Options
+  ) => provided(Transaction.run(body, options))
   return { database, docs, insert, bump, all, ids, run }
 })
 

@@ -28,7 +28,6 @@ describe("a lane", () => {
           recording.sink,
           {
             batchSize: 10,
-            queueSize: 10,
             timeout: "1 hour",
             retry: { maxAttempts: 10, firstDelayMillis: 100, factor: 1, maxDelayMillis: 100 },
             afterDeadLetter: "park"

@@ -1,6 +1,5 @@
-import { MongoError } from "@twinbox/mongodb"
+import { MongoError, Transaction } from "@twinbox/mongodb"
 import { Transaction as OutboxTransaction } from "@twinbox/outbox"
-import { Transaction } from "@twinbox/mongodb"
 import { Chunk, Effect, Either, Option, Stream } from "effect"
 import type { ClientSession, Collection, Filter, FindOptions, Sort } from "mongodb"
 import type { DocumentCodec, Entity } from "./DocumentCodec.ts"
@@ -51,10 +50,15 @@ export const make = <A, I>(
         .find(filter as Filter<StoredDocument>, session === undefined ? options : { ...options, session })
         .toArray()
     )
+  /**
+   * A page, with the last document of the page before it. A bound of the index, unlike `$gt`, does not pass
+   * over ids of other types: those of foreign programs are reported, not skipped.
+   */
   const page = (filter: unknown, after: string | undefined) =>
-    query(after === undefined ? filter : { $and: [filter, { _id: { $gt: after } }] }, {
+    query(filter, {
       sort: { _id: 1 },
-      limit: pageSize
+      limit: pageSize,
+      ...(after === undefined ? {} : { min: { _id: after }, hint: { _id: 1 } })
     })
   return {
     get: (id) =>
@@ -69,7 +73,7 @@ export const make = <A, I>(
       Stream.paginateChunkEffect(undefined as string | undefined, (after) =>
         Effect.gen(function* () {
           const stored = yield* page(filter, after)
-          const entities = yield* Either.all(stored.map(codec.decode))
+          const entities = yield* Either.all(stored.filter(({ _id }) => _id !== after).map(codec.decode))
           const last = stored.at(-1)?._id
           const next = stored.length < pageSize || last === undefined ? Option.none() : Option.some(last)
           return [Chunk.unsafeFromArray(entities), next] as const

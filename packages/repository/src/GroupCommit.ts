@@ -1,7 +1,6 @@
-import type { MongoError } from "@twinbox/mongodb"
 import { Cause, Deferred, Effect, Either, Exit, FiberId, type Scope } from "effect"
-import type { BatchError, Results } from "./WriteBatch.ts"
 import type { WriteError } from "./RepositoryError.ts"
+import { type BatchError, forCaller, type Results } from "./WriteBatch.ts"
 import type { Planned, Write } from "./WritePlan.ts"
 
 export interface Options {
@@ -30,8 +29,9 @@ export type RunBatch = (writes: ReadonlyArray<Write>) => Effect.Effect<Results, 
  * While a group commits, the next one gathers; nobody waits for company.
  *
  * - A group has one write of an id at most; a second one waits for a later group.
- * - A stale version or a missing document fails its own caller; the others go on.
+ * - A stale version, a missing document or a function that throws fails its own caller; the others go on.
  * - A duplicate key fails its own caller; the rest is run again without it.
+ * - When it cannot be told whose fault it is (too large, refused, contended), each is run on its own.
  * - An unknown commit is `CommitUnknown` for everyone in the group; nothing is run again.
  * - An interruption before the group starts withdraws the write; afterwards it waits for the outcome.
  */
@@ -41,27 +41,14 @@ export interface GroupCommit {
 
 const settle = (pending: Pending, exit: Exit.Exit<Planned, WriteError>) => Deferred.done(pending.done, exit)
 
-const isShared = (error: BatchError): boolean =>
-  error._tag === "TransactionTooLarge" || error._tag === "WriteContention"
-
-/** What a group's error is for each of its callers. */
-const forCaller = (error: BatchError): MongoError.MongoError =>
-  error._tag === "RefusedWrite" ? error.error : error
+/** Whether a single write may have brought the error upon its group. None of these leaves anything written. */
+const mayBeOfOne = (error: BatchError): boolean =>
+  error._tag === "TransactionTooLarge" || error._tag === "WriteContention" || error._tag === "Refused"
 
 const settleAll = (group: ReadonlyArray<Pending>, results: Results) =>
-  Effect.forEach(
-    group,
-    (pending, position) => {
-      const result = results[position]
-      return settle(
-        pending,
-        result === undefined
-          ? Exit.die("no result")
-          : Either.match(result, { onLeft: Exit.fail, onRight: Exit.succeed })
-      )
-    },
-    { discard: true }
-  )
+  Effect.forEach(group, (pending, position) => settle(pending, results[position] ?? Exit.die("no result")), {
+    discard: true
+  })
 
 /** Runs a group until every caller has an outcome. */
 const runGroup = (run: RunBatch, group: ReadonlyArray<Pending>): Effect.Effect<void> =>
@@ -88,8 +75,8 @@ const runWithout = (run: RunBatch, group: ReadonlyArray<Pending>, error: BatchEr
     const rest = group.filter((pending) => pending !== refused)
     return Effect.zipRight(settle(refused, Exit.fail(forCaller(error))), runGroup(run, rest))
   }
-  // One heavy or contended document must not fail its neighbours: each is tried on its own.
-  if (isShared(error) && group.length > 1) {
+  // One heavy or contended document must not fail its neighbours.
+  if (mayBeOfOne(error) && group.length > 1) {
     return Effect.forEach(group, (pending) => runGroup(run, [pending]), { discard: true })
   }
   return Effect.forEach(group, (pending) => settle(pending, Exit.fail(forCaller(error))), { discard: true })
@@ -98,6 +85,9 @@ const runWithout = (run: RunBatch, group: ReadonlyArray<Pending>, error: BatchEr
 export const make = (run: RunBatch, given: Options = {}): Effect.Effect<GroupCommit, never, Scope.Scope> =>
   Effect.gen(function* () {
     const options = { ...defaults, ...given }
+    if (options.maxCount < 1 || options.concurrency < 1) {
+      return yield* Effect.dieMessage("a group needs a maxCount and a concurrency of 1 at least")
+    }
     const waiting = new Set<Pending>()
     /** Ids in groups under way. */
     const busy = new Set<string>()
@@ -158,19 +148,18 @@ export const make = (run: RunBatch, given: Options = {}): Effect.Effect<GroupCom
         })
       })
     )
-    const workers = Array.from({ length: options.concurrency }, () => Effect.forkScoped(Effect.forever(step)))
+    // A layer may be built where nothing can be interrupted; a worker must end with its scope all the same.
+    const worker = Effect.interruptible(Effect.forever(step))
+    const workers = Array.from({ length: options.concurrency }, () => Effect.forkScoped(worker))
     yield* Effect.all(workers, { discard: true })
 
     const submit = (write: Write, bytes: number) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function* () {
+          const done = yield* Deferred.make<Planned, WriteError>()
+          // Nothing may come between this check and the entry, or a closing scope would not see the write.
           if (closed) return yield* Effect.interrupt
-          const pending: Pending = {
-            write,
-            bytes,
-            done: yield* Deferred.make<Planned, WriteError>(),
-            started: false
-          }
+          const pending: Pending = { write, bytes, done, started: false }
           waiting.add(pending)
           yield* arrivals.open
           return yield* restore(Deferred.await(pending.done)).pipe(

@@ -38,10 +38,7 @@ const convert = (ast: SchemaAST.AST): SchemaAST.AST => {
     case "Union":
       return SchemaAST.Union.make(ast.types.map(convert), ast.annotations)
     case "Refinement":
-      // A rule on a date stays a rule on the date, after it is read.
-      return isDateLike(ast)
-        ? Schema.Date.ast
-        : new SchemaAST.Refinement(convert(ast.from), ast.filter, ast.annotations)
+      return new SchemaAST.Refinement(convert(ast.from), ast.filter, ast.annotations)
     case "Transformation":
       return new SchemaAST.Transformation(convert(ast.from), ast.to, ast.transformation, ast.annotations)
     case "Suspend":
@@ -51,11 +48,9 @@ const convert = (ast: SchemaAST.AST): SchemaAST.AST => {
   }
 }
 
+/** The identifier would not do: a Schema loses it when it is annotated. */
 const isDate = (ast: SchemaAST.AST): boolean =>
-  ast.annotations[SchemaAST.IdentifierAnnotationId] === "DateFromSelf"
-
-const isDateLike = (ast: SchemaAST.AST): boolean =>
-  ast._tag === "Refinement" ? isDateLike(ast.from) : ast._tag === "Declaration" && isDate(ast)
+  ast.annotations[SchemaAST.SchemaIdAnnotationId] === Schema.DateFromSelfSchemaId
 
 /** The JSON side of a Schema of stored documents. */
 export const of = <A, I>(schema: Schema.Schema<A, I>): Schema.Schema<A, unknown> =>

@@ -12,6 +12,11 @@ interface Line {
 export class KeyQueue {
   readonly #lines = new Map<string, Line>()
 
+  /** How many ids somebody is using or waiting for. */
+  get size(): number {
+    return this.#lines.size
+  }
+
   /** Runs an effect when those before it under the same id have ended. */
   inTurn<A, E, R>(id: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.acquireUseRelease(
@@ -28,12 +33,5 @@ export class KeyQueue {
           if (line.users === 0) this.#lines.delete(id)
         })
     )
-  }
-
-  /** `inTurn` for several ids at once, taken in one order by everybody, so that no two wait for each other. */
-  inTurns<A, E, R>(ids: ReadonlyArray<string>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return [...new Set(ids)]
-      .toSorted()
-      .reduceRight<Effect.Effect<A, E, R>>((inner, id) => this.inTurn(id, inner), effect)
   }
 }

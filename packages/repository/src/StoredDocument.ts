@@ -30,6 +30,12 @@ export interface Current {
 
 export const nothing: Current = { original: undefined, twin: undefined, tombstone: undefined }
 
+/** The version in a stored document. 0 for none, or for something else that a foreign program put there. */
+export const versionIn = (stored: { readonly version?: unknown } | undefined): number => {
+  const version = stored?.version
+  return typeof version === "number" && Number.isSafeInteger(version) && version > 0 ? version : 0
+}
+
 /** The highest version this id has had; 0 for none. */
 export const versionOf = ({ original, tombstone, twin }: Current): number =>
-  Math.max(original?.version ?? 0, twin?.version ?? 0, tombstone?.version ?? 0)
+  Math.max(versionIn(original), versionIn(twin), versionIn(tombstone))

@@ -19,6 +19,9 @@ import * as WriteBatch from "./WriteBatch.ts"
 import type * as WritePlan from "./WritePlan.ts"
 import * as Writer from "./Writer.ts"
 
+export type { CollectionReads } from "./CollectionReads.ts"
+export type { Entity } from "./DocumentCodec.ts"
+
 export interface Options<S extends Schema.Schema.AnyNoContext> {
   /** Schema of the fields, every one with a privacy annotation. `_id` and `version` are the repository's own. */
   readonly schema: S
@@ -53,17 +56,23 @@ export type Patch<A> = Partial<A> | ((current: DocumentCodec.Entity<A>) => Parti
 export interface TwinRepository<A, I, Twin> extends CollectionReads.CollectionReads<A, I> {
   /** Fails with `DuplicateKey` when the id is taken. */
   readonly create: (input: Input<A>) => Effect.Effect<DocumentCodec.Entity<A>, WriteError>
-  /** All in one transaction or none; too many are `TransactionTooLarge`, never split. */
+  /**
+   * All in one transaction or none; too many are `TransactionTooLarge`, never split. Paths in `InvalidDocument`
+   * begin with the position of the document.
+   */
   readonly createMany: (
     inputs: ReadonlyArray<Input<A>>
   ) => Effect.Effect<ReadonlyArray<DocumentCodec.Entity<A>>, WriteError>
-  /** Changes some fields; a patch that changes nothing writes nothing. `VersionConflict` unless the version is the expected one. */
+  /**
+   * Changes some fields and leaves the others as they are stored; a patch that changes nothing writes nothing.
+   * `VersionConflict` unless the version is the expected one.
+   */
   readonly update: (
     id: string,
     patch: Patch<A>,
     expectedVersion?: number
   ) => Effect.Effect<DocumentCodec.Entity<A>, WriteError>
-  /** Puts other fields in the place of all of them. */
+  /** Puts other fields in the place of all that is there. */
   readonly replace: (
     id: string,
     fields: A,
@@ -85,14 +94,16 @@ const maxDocumentBytes = 16 * 1024 * 1024
 const nothingToMeasure = 1_024
 
 const checkId = (collection: string, stream: string, id: string): Either.Either<string, InvalidDocument> =>
-  Key.isKey(Key.make(stream, id))
+  typeof id === "string" && Key.isKey(Key.make(stream, id))
     ? Either.right(id)
     : Either.left(
         new InvalidDocument({
           collection,
           id: undefined,
           stored: false,
-          issues: [{ path: "_id", problem: "is not an id: 1 to 512 characters without control characters" }]
+          issues: [
+            { path: "_id", problem: "is not an id: text of 1 to 512 characters without control characters" }
+          ]
         })
       )
 
@@ -122,14 +133,39 @@ const groupOptions = (given: boolean | GroupCommit.Options | undefined) => {
   return given === true ? {} : given
 }
 
-const checkSchema = (schema: Schema.Schema.AnyNoContext) => {
+/** Faults of the program, not of data. */
+const checkDefinition = (schema: Schema.Schema.AnyNoContext, stream: string) => {
   const clashing = DocumentCodec.clashes(schema.ast)
-  return clashing.length === 0
+  if (clashing.length > 0) {
+    return Effect.dieMessage(
+      `the Schema has fields of names that the repository uses itself: ${clashing.join(", ")}`
+    )
+  }
+  return Key.isKey(Key.make(stream, "id"))
     ? Effect.void
-    : Effect.dieMessage(
-        `the Schema has fields of names that the repository uses itself: ${clashing.join(", ")}`
-      )
+    : Effect.dieMessage(`'${stream}' cannot begin a key: give the option 'stream' a lower-case name`)
 }
+
+/** Names the document of several that an issue belongs to. */
+const inDocument =
+  (position: number) =>
+  <E>(error: E | InvalidDocument): E | InvalidDocument =>
+    error instanceof InvalidDocument
+      ? new InvalidDocument({
+          collection: error.collection,
+          id: error.id,
+          stored: error.stored,
+          issues: error.issues.map(({ path, problem }) => ({
+            path: path === "" ? `${position}` : `${position}.${path}`,
+            problem
+          }))
+        })
+      : error
+
+const refuseMany = (count: number, bytes: number | undefined) =>
+  new MongoError.TransactionTooLarge({
+    detail: `${count} documents${bytes === undefined ? "" : ` of ${bytes} bytes`}; ${maxCreateMany} documents and ${maxCreateManyBytes} bytes are the limit`
+  })
 
 /**
  * Makes a repository, and what it needs in the database: its collections, and the check value of the key
@@ -152,7 +188,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       tombstones: options.tombstoneCollection ?? `${collection}_tombstones`
     }
     const stream = options.stream ?? topic.name
-    yield* checkSchema(options.schema)
+    yield* checkDefinition(options.schema, stream)
     const anonymizer = yield* Anonymizer.compile<S>(options.schema, key)
     yield* MongoIndexes.ensureCollections(Object.values(names))
     yield* KeyRegistry.verify(key)
@@ -198,13 +234,12 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
     const createMany = (inputs: ReadonlyArray<Input<A>>) =>
       Effect.gen(function* () {
         if (inputs.length === 0) return []
-        const creations = yield* Either.all(inputs.map(creation))
+        if (inputs.length > maxCreateMany) return yield* refuseMany(inputs.length, undefined)
+        const creations = yield* Either.all(
+          inputs.map((input, position) => Either.mapLeft(creation(input), inDocument(position)))
+        )
         const total = creations.reduce((sum, { bytes }) => sum + bytes, 0)
-        if (inputs.length > maxCreateMany || total > maxCreateManyBytes) {
-          return yield* new MongoError.TransactionTooLarge({
-            detail: `${inputs.length} documents of ${total} bytes; ${maxCreateMany} documents and ${maxCreateManyBytes} bytes are the limit`
-          })
-        }
+        if (total > maxCreateManyBytes) return yield* refuseMany(inputs.length, total)
         const planned = yield* writer.many(creations.map(({ write }) => write))
         return yield* Effect.forEach(planned, entityOf)
       })
@@ -224,10 +259,11 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       const decide = (stored: StoredDocument) =>
         Either.gen(function* () {
           const current = yield* codec.decode(stored)
-          const { _id, version, ...before } = current
+          const { _id, version, ...value } = current
           const changes = typeof patch === "function" ? patch(current) : patch
-          const fields = yield* codec.encode({ ...before, ...changes } as unknown as A, id)
-          return { fields, extras: codec.extrasOf(stored) }
+          const before = yield* codec.encode(value as unknown as A, id)
+          const fields = yield* codec.encode({ ...value, ...changes } as unknown as A, id)
+          return { fields, untouched: DocumentCodec.untouched(stored, before, fields) }
         })
       return change(id, expectedVersion, decide, nothingToMeasure)
     }
@@ -236,7 +272,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       Effect.gen(function* () {
         const fields = yield* codec.encode(value, id)
         const bytes = yield* measured(fields)
-        return yield* change(id, expectedVersion, () => Either.right({ fields, extras: {} }), bytes)
+        return yield* change(id, expectedVersion, () => Either.right({ fields, untouched: {} }), bytes)
       })
 
     const remove = (id: string, expectedVersion?: number) =>

@@ -1,6 +1,6 @@
-import { AnonymizeKey, Anonymizer, type FullyAnnotated, type TwinOf } from "@twinbox/anonymize"
+import { Anonymizer, type FullyAnnotated, type TwinOf } from "@twinbox/anonymize"
 import { Topic } from "@twinbox/outbox"
-import { Either, Redacted, Schema } from "effect"
+import { Either, Schema } from "effect"
 import * as JsonSide from "./JsonSide.ts"
 
 /** What every published document carries beside its fields. */
@@ -14,11 +14,6 @@ export type TwinTopic<A> = Topic.Topic<A, unknown, "anonymized">
 /** The topic of a collection's originals. */
 export type OriginalTopic<A> = Topic.Topic<A, unknown, "original">
 
-/** Only the shape of the twins is asked for here; nothing is ever hashed with this. */
-const shapeKey = Either.getOrThrow(
-  AnonymizeKey.make({ version: 1, secret: Redacted.make("7f3c1ad94be2608571c0f2a95d3e8b46") })
-)
-
 const published = <A, I>(schema: Schema.Schema<A, I>): Schema.Schema<Identified<A>, unknown> =>
   JsonSide.of(Schema.extend(schema, Identity))
 
@@ -31,7 +26,7 @@ export const anonymized = <S extends Schema.Schema.AnyNoContext>(
   name: string,
   schema: S & FullyAnnotated<S>
 ): TwinTopic<Identified<TwinOf<S>>> => {
-  const { twinSchema } = Either.getOrThrowWith(Anonymizer.compile<S>(schema, shapeKey), (error) => error)
+  const twinSchema = Either.getOrThrowWith(Anonymizer.twinSchema<S>(schema), (error) => error)
   return Topic.anonymized(name, published(twinSchema as Schema.Schema<TwinOf<S>, unknown>))
 }
 

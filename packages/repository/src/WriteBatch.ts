@@ -1,6 +1,6 @@
 import { MongoDatabase, MongoError, Transaction } from "@twinbox/mongodb"
 import { Outbox, type OutboxError, type Transaction as OutboxTransaction } from "@twinbox/outbox"
-import { Clock, type Context, Data, Effect, Either } from "effect"
+import { type Context, Data, Effect, Either, Exit } from "effect"
 import type { AnyBulkWriteOperation, ClientSession, Collection, OptionalUnlessRequiredId } from "mongodb"
 import {
   type Current,
@@ -24,10 +24,14 @@ export class RefusedWrite extends Data.TaggedError("RefusedWrite")<{
   readonly error: MongoError.DuplicateKey
 }> {}
 
-export type BatchError = Exclude<MongoError.MongoError, MongoError.DuplicateKey> | RefusedWrite
+export type BatchError = MongoError.MongoError | RefusedWrite
 
-/** What became of each write, in the order they were given. */
-export type Results = ReadonlyArray<Either.Either<WritePlan.Planned, WritePlan.PlanError>>
+/** The error as callers of single writes know it. */
+export const forCaller = <E>(error: E | RefusedWrite): E | MongoError.DuplicateKey =>
+  error instanceof RefusedWrite ? error.error : error
+
+/** What became of each write, in the order they were given. A function of a caller that throws is its own defect. */
+export type Results = ReadonlyArray<Exit.Exit<WritePlan.Planned, WritePlan.PlanError>>
 
 export interface WriteBatch {
   /**
@@ -127,11 +131,39 @@ const unwrap = (error: OutboxError.OutboxError): BatchError => {
   return new MongoError.Refused({ code: undefined, codeName: error.message, cause: error.reason })
 }
 
-/** Reads report no duplicate keys. */
-const readError = (error: MongoError.MongoError): BatchError =>
-  error._tag === "DuplicateKey" ? new RefusedWrite({ position: 0, error }) : error
+/** A plan, and the place in the batch of the write that it belongs to. */
+interface PlacedPlan {
+  readonly position: number
+  readonly plan: WritePlan.Plan
+}
 
-type WithTwin = StoredDocument & { readonly twinboxTwin: ReadonlyArray<StoredTwin> }
+const plansOf = (results: Results): ReadonlyArray<PlacedPlan> =>
+  results.flatMap((result, position) =>
+    Exit.isSuccess(result) && result.value._tag === "Write" ? [{ position, plan: result.value.plan }] : []
+  )
+
+/** The operations that plans ask for in one collection. */
+const placed = <D extends { readonly _id: string }>(
+  plans: ReadonlyArray<PlacedPlan>,
+  operationOf: (plan: WritePlan.Plan) => Operation<D> | undefined
+): ReadonlyArray<Placed<D>> =>
+  plans.flatMap(({ plan, position }) => {
+    const operation = operationOf(plan)
+    return operation === undefined ? [] : [{ position, operation }]
+  })
+
+const noCurrents: ReadonlyMap<string, Current> = new Map()
+
+/** An original with what else is stored about its id. */
+interface Joined {
+  readonly original: StoredDocument
+  readonly twins: ReadonlyArray<StoredTwin>
+  readonly tombstones: ReadonlyArray<Tombstone>
+}
+
+const joinById = (from: string, as: keyof Joined) => ({
+  $lookup: { from, localField: "original._id", foreignField: "_id", as }
+})
 
 export const make = (
   definition: WritePlan.Definition,
@@ -144,112 +176,93 @@ export const make = (
     const twins = db.collection<StoredTwin>(names.twins)
     const tombstones = db.collection<Tombstone>(names.tombstones)
 
-    /** Originals with their twins, in one round trip. */
-    const readPairs = (ids: ReadonlyArray<string>) =>
-      Transaction.use((session) =>
-        originals
-          .aggregate<WithTwin>(
-            [
-              { $match: { _id: { $in: ids } } },
-              { $lookup: { from: names.twins, localField: "_id", foreignField: "_id", as: "twinboxTwin" } }
-            ],
-            { session }
-          )
-          .toArray()
-      )
+    /** Everything stored about originals, in one round trip. */
+    const readChanged = (ids: ReadonlyArray<string>, currents: Map<string, Current>) =>
+      Effect.gen(function* () {
+        if (ids.length === 0) return
+        const found = yield* Transaction.use((session) =>
+          originals
+            .aggregate<Joined>(
+              [
+                { $match: { _id: { $in: ids } } },
+                { $project: { _id: 0, original: "$$ROOT" } },
+                joinById(names.twins, "twins"),
+                joinById(names.tombstones, "tombstones")
+              ],
+              { session, batchSize: ids.length + 1 }
+            )
+            .toArray()
+        )
+        for (const { original, tombstones, twins } of found) {
+          currents.set(original._id, { original, twin: twins[0], tombstone: tombstones[0] })
+        }
+      })
 
     const findIn = <D extends { readonly _id: string }>(
       collection: Collection<D>,
       ids: ReadonlyArray<string>
     ) =>
-      ids.length === 0
-        ? Effect.succeed<ReadonlyArray<D>>([])
-        : Transaction.use(
-            (session) =>
-              collection.find({ _id: { $in: [...ids] } } as never, { session }).toArray() as Promise<Array<D>>
-          )
+      Transaction.use(
+        (session) =>
+          collection
+            .find({ _id: { $in: [...ids] } } as never, { session, batchSize: ids.length + 1 })
+            .toArray() as Promise<Array<D>>
+      )
 
-    const readChanged = (ids: ReadonlyArray<string>, currents: Map<string, Current>) =>
-      Effect.gen(function* () {
-        if (ids.length === 0) return
-        for (const { twinboxTwin, ...original } of yield* readPairs(ids)) {
-          currents.set(original._id, {
-            original: original as StoredDocument,
-            twin: twinboxTwin[0],
-            tombstone: undefined
-          })
-        }
-      })
-
-    /** What is left of earlier documents under these ids. */
+    /** What is left of earlier documents under ids that are to be taken. */
     const readLeft = (ids: ReadonlyArray<string>, currents: Map<string, Current>) =>
       Effect.gen(function* () {
+        if (ids.length === 0) return
         for (const twin of yield* findIn(twins, ids)) currents.set(twin._id, { ...nothing, twin })
-      })
-
-    /** Only a document without a version of its own, or none at all, can be younger than its tombstone. */
-    const readTombstones = (created: ReadonlyArray<string>, currents: Map<string, Current>) =>
-      Effect.gen(function* () {
-        const unversioned = [...currents.values()].flatMap(({ original }) =>
-          original !== undefined && original.version === undefined ? [original._id] : []
-        )
-        for (const tombstone of yield* findIn(tombstones, [...created, ...unversioned])) {
+        for (const tombstone of yield* findIn(tombstones, ids)) {
           currents.set(tombstone._id, { ...(currents.get(tombstone._id) ?? nothing), tombstone })
         }
       })
 
-    const readCurrents = (writes: ReadonlyArray<WritePlan.Write>) =>
-      Effect.gen(function* () {
+    const readCurrents = (writes: ReadonlyArray<WritePlan.Write>) => {
+      const changed: Array<string> = []
+      const created: Array<string> = []
+      for (const { intent } of writes) {
+        if (intent._tag !== "Create") changed.push(intent.id)
+        else if (!intent.isNewId) created.push(intent.id)
+      }
+      if (changed.length === 0 && created.length === 0) return Effect.succeed(noCurrents)
+      return Effect.gen(function* () {
         const currents = new Map<string, Current>()
-        const changed: Array<string> = []
-        const created: Array<string> = []
-        for (const { intent } of writes) {
-          if (intent._tag !== "Create") changed.push(intent.id)
-          else if (!intent.isNewId) created.push(intent.id)
-        }
         yield* readChanged(changed, currents)
         yield* readLeft(created, currents)
-        yield* readTombstones(created, currents)
         return currents
-      }).pipe(Effect.mapError(readError))
-
-    const writePlans = (plans: ReadonlyArray<readonly [position: number, plan: WritePlan.Plan]>) =>
-      Effect.gen(function* () {
-        if (plans.length === 0) return
-        yield* write(
-          originals,
-          plans.map(([position, plan]) => ({ position, operation: originalOperation(plan) }))
-        )
-        yield* write(
-          twins,
-          plans.map(([position, plan]) => ({ position, operation: twinOperation(plan) }))
-        )
-        yield* write(
-          tombstones,
-          plans.flatMap(([position, plan]) => {
-            const operation = tombstoneOperation(plan)
-            return operation === undefined ? [] : [{ position, operation }]
-          })
-        )
-        yield* Effect.mapError(outbox.appendAll(plans.flatMap(([, plan]) => plan.drafts)), unwrap)
       })
+    }
+
+    const plan = (one: WritePlan.Write, current: Current, now: Date): Results[number] => {
+      try {
+        return Either.match(WritePlan.make(definition, one, current, now), {
+          onLeft: Exit.fail,
+          onRight: Exit.succeed
+        })
+      } catch (defect) {
+        return Exit.die(defect)
+      }
+    }
+
+    const writePlans = (plans: ReadonlyArray<PlacedPlan>) => {
+      if (plans.length === 0) return Effect.void
+      return write(originals, placed(plans, originalOperation)).pipe(
+        Effect.zipRight(write(twins, placed(plans, twinOperation))),
+        Effect.zipRight(write(tombstones, placed(plans, tombstoneOperation))),
+        Effect.zipRight(Effect.mapError(outbox.appendAll(plans.flatMap(({ plan }) => plan.drafts)), unwrap))
+      )
+    }
 
     const execute: WriteBatch["execute"] = (writes) =>
-      Effect.gen(function* () {
-        const currents = yield* readCurrents(writes)
-        const now = new Date(yield* Clock.currentTimeMillis)
-        const results = writes.map((one) =>
-          WritePlan.make(definition, one, currents.get(one.intent.id) ?? nothing, now)
-        )
-        yield* writePlans(
-          results.flatMap((result, position) =>
-            Either.isRight(result) && result.right._tag === "Write"
-              ? [[position, result.right.plan] as const]
-              : []
-          )
-        )
-        return results
-      })
+      Effect.flatMap(readCurrents(writes), (currents) =>
+        Effect.clockWith((clock) => {
+          const now = new Date(clock.unsafeCurrentTimeMillis())
+          const results = writes.map((one) => plan(one, currents.get(one.intent.id) ?? nothing, now))
+          return Effect.as(writePlans(plansOf(results)), results)
+        })
+      )
 
     return { execute }
   })

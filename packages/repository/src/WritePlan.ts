@@ -1,6 +1,6 @@
-import { type Anonymizer, type UnexpectedValue } from "@twinbox/anonymize"
-import { Key, Message, type Outbox, type Topic } from "@twinbox/outbox"
 import { isDeepStrictEqual } from "node:util"
+import type { Anonymizer, UnexpectedValue } from "@twinbox/anonymize"
+import { Key, Message, type Outbox, type Topic } from "@twinbox/outbox"
 import { Either } from "effect"
 import { InvalidDocument, NotFound, VersionConflict } from "./RepositoryError.ts"
 import {
@@ -8,16 +8,19 @@ import {
   type StoredDocument,
   type StoredTwin,
   type Tombstone,
+  versionIn,
   versionOf
 } from "./StoredDocument.ts"
 
 /** Encoded fields of a document, without `_id` and `version`. */
 export type Fields = Readonly<Record<string, unknown>>
 
-/** The next state of an original. `extras` are fields that a foreign program added: kept, and never published. */
+/** The next state of an original. */
 export interface Next {
+  /** The Schema's fields. Only these are published. */
   readonly fields: Fields
-  readonly extras: Fields
+  /** What stays as it is stored: it goes over `fields`, and holds what foreign programs added. */
+  readonly untouched: Fields
 }
 
 /** What a caller wants done with one id. */
@@ -87,19 +90,25 @@ const refuse = (definition: Definition, id: string) => (error: UnexpectedValue) 
     issues: [{ path: error.path, problem: "cannot be anonymized" }]
   })
 
-/** The twin of the next state: only what changed is hashed, unless it was made with another key or other rules. */
+/** A stored original with the twin that was made of it, by the present key and rules. */
+const upToDate = ({ anonymizer }: Definition, { original, twin }: Current) =>
+  original !== undefined &&
+  twin !== undefined &&
+  versionIn(original) > 0 &&
+  versionIn(twin) === versionIn(original) &&
+  twin.keyVersion === anonymizer.keyVersion &&
+  twin.fingerprint === anonymizer.fingerprint
+    ? { original, twin }
+    : undefined
+
+/** The twin of the next state: only what changed is hashed, if the twin there is up to date. */
 const twinFields = (definition: Definition, id: string, current: Current, next: Fields) => {
   const { anonymizer } = definition
-  const { original, twin } = current
-  const reusable =
-    original !== undefined &&
-    twin !== undefined &&
-    twin.version === original.version &&
-    twin.keyVersion === anonymizer.keyVersion &&
-    twin.fingerprint === anonymizer.fingerprint
-  const made = reusable
-    ? anonymizer.reanonymizeEither(fieldsOf(original), next, twinFieldsOf(twin))
-    : anonymizer.anonymizeEither(next)
+  const known = upToDate(definition, current)
+  const made =
+    known === undefined
+      ? anonymizer.anonymizeEither(next)
+      : anonymizer.reanonymizeEither(fieldsOf(known.original), next, twinFieldsOf(known.twin))
   return Either.mapLeft(made, refuse(definition, id))
 }
 
@@ -126,13 +135,14 @@ const putPlan = (
   definition: Definition,
   write: Write,
   current: Current,
-  { extras, fields }: Next
-): Either.Either<Plan, InvalidDocument> =>
-  Either.map(twinFields(definition, write.intent.id, current, fields), (twin) => {
-    const { id } = write.intent
+  { fields, untouched }: Next
+): Either.Either<Plan, InvalidDocument> => {
+  const { id } = write.intent
+  const stored = { ...fields, ...untouched }
+  return Either.map(twinFields(definition, id, current, stored), (twin) => {
     const { fingerprint, keyVersion } = definition.anonymizer
     const version = versionOf(current) + 1
-    const document: StoredDocument = { _id: id, version, ...fields, ...extras }
+    const document: StoredDocument = { _id: id, version, ...stored }
     return {
       id,
       version,
@@ -146,6 +156,7 @@ const putPlan = (
       drafts: drafts(definition, write, version, fields, twin)
     }
   })
+}
 
 const deletePlan = (definition: Definition, write: Write, current: Current, deletedAt: Date): Plan => {
   const { id } = write.intent
@@ -161,7 +172,7 @@ const deletePlan = (definition: Definition, write: Write, current: Current, dele
   }
 }
 
-/** The original, if it is there in the version the caller expects. */
+/** The original, if it is there in the version the caller expects; the version is the one that readers see. */
 const expected = (
   { collection }: Definition,
   id: string,
@@ -169,7 +180,7 @@ const expected = (
   expectedVersion: number | undefined
 ): Either.Either<StoredDocument, PlanError> => {
   if (current.original === undefined) return Either.left(new NotFound({ collection, id }))
-  const actual = versionOf(current)
+  const actual = versionIn(current.original)
   return expectedVersion === undefined || expectedVersion === actual
     ? Either.right(current.original)
     : Either.left(new VersionConflict({ collection, id, expected: expectedVersion, actual }))
@@ -177,13 +188,25 @@ const expected = (
 
 const written = (plan: Plan): Planned => ({ _tag: "Write", plan })
 
+const isPlainObject = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && Object.getPrototypeOf(value) === Object.prototype
+
+/** A value as it comes back from the database: fields that are undefined are not stored. */
+const asStored = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(asStored)
+  if (!isPlainObject(value)) return value
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, field]) => (field === undefined ? [] : [[name, asStored(field)]]))
+  )
+}
+
 /** Whether a change leaves everything as it is, with a twin that is up to date. */
-const isUnchanged = (definition: Definition, current: Current, { extras, fields }: Next): boolean =>
-  current.original?.version !== undefined &&
-  current.twin?.version === current.original.version &&
-  current.twin.keyVersion === definition.anonymizer.keyVersion &&
-  current.twin.fingerprint === definition.anonymizer.fingerprint &&
-  isDeepStrictEqual(fieldsOf(current.original), { ...fields, ...extras })
+const isUnchanged = (definition: Definition, current: Current, { fields, untouched }: Next): boolean => {
+  const known = upToDate(definition, current)
+  return (
+    known !== undefined && isDeepStrictEqual(fieldsOf(known.original), asStored({ ...fields, ...untouched }))
+  )
+}
 
 /**
  * Decides what a write does, given what is stored about its id. Pure: `now` is only noted in tombstones.
@@ -204,7 +227,7 @@ export const make = (
           definition,
           write,
           { ...current, original: undefined },
-          { fields: intent.fields, extras: {} }
+          { fields: intent.fields, untouched: {} }
         ),
         written
       )

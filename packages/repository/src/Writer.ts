@@ -1,10 +1,10 @@
 import { MongoDatabase, type MongoError, Transaction } from "@twinbox/mongodb"
 import { Transaction as OutboxTransaction } from "@twinbox/outbox"
-import { Effect, Option, type Scope } from "effect"
+import { Context, Effect, Option, type Scope } from "effect"
 import * as GroupCommit from "./GroupCommit.ts"
 import { KeyQueue } from "./KeyQueue.ts"
 import type { WriteError } from "./RepositoryError.ts"
-import type { BatchError, WriteBatch } from "./WriteBatch.ts"
+import { forCaller, type WriteBatch } from "./WriteBatch.ts"
 import type { Planned, Write } from "./WritePlan.ts"
 
 /** Brings writes into a transaction: the caller's, a shared one, or one of their own. */
@@ -14,9 +14,6 @@ export interface Writer {
   /** All in one transaction, or none. */
   readonly many: (writes: ReadonlyArray<Write>) => Effect.Effect<ReadonlyArray<Planned>, WriteError>
 }
-
-const withoutPosition = (error: BatchError | WriteError): WriteError =>
-  error._tag === "RefusedWrite" ? error.error : error
 
 /** Makes the writes; the first that cannot be made fails all of them. */
 const allOrNothing = (batch: WriteBatch, writes: ReadonlyArray<Write>) =>
@@ -35,33 +32,36 @@ export const make = (
       Effect.provideService(Transaction.run(body), MongoDatabase.MongoDatabase, database)
 
     const inOneTransaction = (writes: ReadonlyArray<Write>) =>
-      transact(allOrNothing(batch, writes)).pipe(Effect.mapError(withoutPosition))
+      Effect.mapError(transact(allOrNothing(batch, writes)), forCaller)
 
+    const single = (write: Write) => Effect.map(inOneTransaction([write]), ([planned]) => planned as Planned)
+
+    /** Nobody else knows an id that was made just now: no need to queue for it. */
     const alone = (write: Write) =>
-      Effect.map(queue.inTurn(write.intent.id, inOneTransaction([write])), ([planned]) => planned as Planned)
+      write.intent._tag === "Create" && write.intent.isNewId
+        ? single(write)
+        : queue.inTurn(write.intent.id, single(write))
 
     const shared =
       group === undefined
         ? undefined
-        : yield* GroupCommit.make(
-            (writes) => transact(batch.execute(writes)) as Effect.Effect<never, BatchError>,
-            group
-          )
+        : yield* GroupCommit.make((writes) => transact(batch.execute(writes)), group)
 
-    /** Inside the caller's transaction there is nothing to share and nobody to queue for. */
-    const joining = <A>(joined: Effect.Effect<A, WriteError>, otherwise: Effect.Effect<A, WriteError>) =>
-      Effect.flatMap(Effect.serviceOption(OutboxTransaction.Transaction), (open) =>
-        Option.isSome(open)
-          ? Effect.provideService(joined, OutboxTransaction.Transaction, open.value)
-          : otherwise
-      )
+    const inOwn = shared === undefined ? alone : shared.submit
 
     return {
+      // Inside the caller's transaction there is nothing to share, and no queue but that of its own fibers.
       one: (write, bytes) =>
-        joining(
-          Effect.map(inOneTransaction([write]), ([planned]) => planned as Planned),
-          shared === undefined ? alone(write) : shared.submit(write, bytes)
-        ),
+        Effect.contextWithEffect((context: Context.Context<never>) => {
+          const open = Context.getOption(context, OutboxTransaction.Transaction)
+          return Option.isSome(open)
+            ? Effect.provideService(
+                Transaction.together(single(write)),
+                OutboxTransaction.Transaction,
+                open.value
+              )
+            : inOwn(write, bytes)
+        }),
       many: inOneTransaction
     }
   })

@@ -1,0 +1,145 @@
+import { randomUUID } from "node:crypto"
+import { layer } from "@effect/vitest"
+import { Anonymize, AnonymizeKey } from "@twinbox/anonymize"
+import { MongoDatabase, MongoOutboxStore } from "@twinbox/mongodb"
+import { Outbox } from "@twinbox/outbox"
+import { TwinRepository, TwinTopic } from "@twinbox/repository"
+import { Effect, Layer, Logger, LogLevel, Redacted, Schema } from "effect"
+import { inject } from "vitest"
+import { testMongo } from "../../../test/setup/testServers.ts"
+
+const Text = Schema.String.pipe(Anonymize.pseudonym)
+
+export const Customer = Schema.Struct({
+  firstName: Schema.NonEmptyString.pipe(Anonymize.pseudonym),
+  lastName: Text,
+  email: Schema.String.pipe(Anonymize.email),
+  nickname: Schema.optional(Text),
+  address: Schema.Struct({ line1: Text, city: Schema.String.pipe(Anonymize.keep) }),
+  note: Schema.optional(Schema.String.pipe(Anonymize.keep)),
+  visits: Schema.Int.pipe(Anonymize.keep),
+  createdAt: Schema.ValidDateFromSelf.pipe(Anonymize.keep)
+})
+export type Customer = typeof Customer.Type
+
+export const topic = TwinTopic.anonymized("customer", Customer)
+export const originalTopic = TwinTopic.original("customer-original", Customer)
+
+export const ada: Customer = {
+  firstName: "Adalbertine",
+  lastName: "Lovelacy",
+  email: "ada.secret@example.org",
+  nickname: "Countesse",
+  address: { line1: "12 Hiddenstreet", city: "London" },
+  visits: 0,
+  createdAt: new Date("2026-01-02T03:04:05.678Z")
+}
+
+/** Whatever of `ada` must not be found outside the originals. */
+export const personal = [ada.firstName, ada.lastName, "ada.secret", "Countesse", ada.address.line1]
+
+export const keyOf = (version: number, secret = "9f3c1ad94be2608571c0f2a95d3e8b47") =>
+  Effect.orDie(AnonymizeKey.make({ version, secret: Redacted.make(secret) }))
+
+/** An id that no other test uses, so that tests can share a database. */
+export const newId = () => `id-${randomUUID()}`
+
+/** A connection of its own to the same database: what another process would have. */
+export const anotherConnection = Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
+  Effect.orDie(
+    MongoDatabase.make({
+      uri: Redacted.make(inject("mongoUri")),
+      database: db.databaseName,
+      appName: `${db.databaseName}-other`
+    })
+  )
+)
+
+const database = Layer.scoped(
+  MongoDatabase.MongoDatabase,
+  Effect.flatMap(testMongo, ({ database, uri }) =>
+    Effect.orDie(MongoDatabase.make({ uri: Redacted.make(uri), database, appName: database }))
+  )
+)
+
+const outboxDatabase = Outbox.layer.pipe(
+  Layer.provideMerge(Layer.orDie(MongoOutboxStore.layer)),
+  Layer.provideMerge(database),
+  Layer.provide(Logger.minimumLogLevel(LogLevel.Warning))
+)
+
+/** Tests that share one fresh database with an outbox, on the real clock. */
+export const suite = layer(outboxDatabase, { excludeTestServices: true })
+
+type Settings = Partial<Omit<TwinRepository.Options<typeof Customer>, "schema">>
+
+export const makeCustomers = (settings: Settings = {}) =>
+  Effect.flatMap(keyOf(1), (key) =>
+    TwinRepository.make({ schema: Customer, collection: "customers", topic, key, ...settings })
+  )
+
+export type Customers = Effect.Effect.Success<ReturnType<typeof makeCustomers>>
+
+export interface Stored {
+  readonly _id: string
+  readonly version?: number
+  readonly [field: string]: unknown
+}
+
+export const collection = (name: string) =>
+  Effect.map(MongoDatabase.MongoDatabase, ({ db }) => db.collection<Stored>(name))
+
+/** The messages of an id, in their order, with parsed payloads. */
+export const messagesOf = (id: string) =>
+  Effect.flatMap(collection("outbox"), (outbox) =>
+    Effect.promise(async () => {
+      const found = await outbox
+        .find({ key: `customer/${id}` })
+        .sort({ sequence: 1, ordinal: 1 })
+        .toArray()
+      return found.map(({ ordinal, payload, sequence, topic }) => ({
+        topic,
+        sequence,
+        ordinal,
+        payload: JSON.parse(String(payload)) as unknown
+      }))
+    })
+  )
+
+/** Everything there is about an id. */
+export const stored = (id: string, originals = "customers") =>
+  Effect.gen(function* () {
+    const one = (name: string) =>
+      Effect.flatMap(collection(name), (found) => Effect.promise(() => found.findOne({ _id: id })))
+    return {
+      original: yield* one(originals),
+      twin: yield* one(`${originals}_anonymised`),
+      tombstone: yield* one(`${originals}_tombstones`),
+      messages: yield* messagesOf(id)
+    }
+  })
+
+export const nothing = { original: null, twin: null, tombstone: null, messages: [] }
+
+/** Writes an original as a program does that knows nothing of twins. */
+export const writeForeign = (document: Stored, name = "customers") =>
+  Effect.flatMap(collection(name), (found) =>
+    Effect.promise(() => found.replaceOne({ _id: document._id }, document, { upsert: true }))
+  )
+
+/** Counts the outermost transactions that an effect runs on the test's own connection. */
+export const countTransactions = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function* () {
+    const { client } = yield* MongoDatabase.MongoDatabase
+    const startSession = client.startSession
+    let count = 0
+    client.startSession = (options) => {
+      count += 1
+      return startSession.call(client, options)
+    }
+    const value = yield* Effect.ensuring(
+      effect,
+      Effect.sync(() => (client.startSession = startSession))
+    )
+    return { value, count }
+  })
