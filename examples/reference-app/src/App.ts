@@ -1,0 +1,127 @@
+import type { FileSystem } from "@effect/platform/FileSystem"
+import type { Path } from "@effect/platform/Path"
+import type { MongoOutbox } from "@twinbox/mongodb"
+import { Data, Duration, Effect, Either, Exit, Fiber, Layer, Option, Scope } from "effect"
+import { MirrorRedis } from "./MirrorRedis.ts"
+import { RoleFailures, type RoleError } from "./RoleFailures.ts"
+import { names, type RoleName, without } from "./Roles.ts"
+import { Screen } from "./Screen.ts"
+import { Settings } from "./Settings.ts"
+import type { StatusBoard } from "./StatusBoard.ts"
+import * as StatusLine from "./StatusLine.ts"
+import { StopSignal } from "./StopSignal.ts"
+import * as Summary from "./Summary.ts"
+
+/** What every role finds when it starts. */
+export type Environment =
+  | FileSystem
+  | MirrorRedis
+  | MongoOutbox.Services
+  | Path
+  | RoleFailures
+  | Screen
+  | Settings
+  | StatusBoard
+  | StopSignal
+
+/** The layers of all roles, with what is theirs alone already provided. */
+export type RoleLayers = Readonly<Record<RoleName, Layer.Layer<never, RoleError, Environment>>>
+
+/** The counts at the end do not agree. */
+export class Disagreement extends Data.TaggedError("Disagreement")<{ readonly message: string }> {}
+
+/** A role that does not stop in time is left behind: what it has not committed is not there, what it has is safe. */
+const roleStopsWithin = Duration.millis(2_600)
+
+interface Running {
+  readonly name: RoleName
+  readonly scope: Scope.CloseableScope
+}
+
+/** Leaves out what cannot run without Redis, if there is none. */
+const startable = (chosen: ReadonlyArray<RoleName>) =>
+  Effect.gen(function* () {
+    const redis = yield* MirrorRedis
+    const left = without(chosen, "Redis")
+    if (Either.isRight(redis) || left.length === chosen.length) return chosen
+    if (left.length === 0) return yield* Effect.fail(redis.left)
+    const missing = chosen.filter((name) => !left.includes(name))
+    yield* Effect.logWarning(`running without ${missing.join(", ")}: ${redis.left.message}`)
+    return left
+  })
+
+/** Starts roles one after the other, the last of the list first; layers that several of them use are built once. */
+const startAll = (chosen: ReadonlyArray<RoleName>, layers: RoleLayers) =>
+  Effect.gen(function* () {
+    const memo = yield* Layer.makeMemoMap
+    const parent = yield* Effect.scope
+    const running: Array<Running> = []
+    for (const name of chosen.toReversed()) {
+      const scope = yield* Scope.fork(parent, parent.strategy)
+      yield* Layer.buildWithMemoMap(layers[name], memo, scope)
+      running.unshift({ name, scope })
+    }
+    return running
+  })
+
+const stop = ({ name, scope }: Running) =>
+  Scope.close(scope, Exit.void).pipe(
+    Effect.disconnect,
+    Effect.timeoutOption(roleStopsWithin),
+    Effect.flatMap(
+      Option.match({
+        onSome: () => Effect.logDebug(`${name} has stopped`),
+        onNone: () => Effect.logWarning(`${name} did not stop in time and was left behind`)
+      })
+    )
+  )
+
+const conclude = (chosen: ReadonlyArray<RoleName>) =>
+  Effect.gen(function* () {
+    const summary = yield* Effect.mapError(
+      Summary.count,
+      (error) => new Disagreement({ message: `there is no summary: ${error.message}` })
+    )
+    const { agrees, sentence } = Summary.judge(
+      summary,
+      names.every((name) => chosen.includes(name))
+    )
+    yield* report(summary, sentence)
+    if (!agrees) return yield* new Disagreement({ message: sentence })
+    return undefined
+  })
+
+const report = (summary: Summary.Summary, sentence: string) =>
+  Effect.gen(function* () {
+    const screen = yield* Screen
+    const { logFormat } = yield* Settings
+    if (logFormat === "json") {
+      const { mirrored, ...counts } = summary
+      yield* Effect.logInfo(sentence).pipe(
+        Effect.annotateLogs({ ...counts, mirrored: Option.getOrNull(mirrored) })
+      )
+    } else for (const line of [...Summary.render(summary), `  ${sentence}`]) screen.line(line)
+  })
+
+/**
+ * Runs roles until the program is to stop or one of them fails. Then they stop in their order: what writes
+ * first, then what carries; the counts come last, when nothing of this process is moving any more.
+ */
+export const run = (wanted: ReadonlyArray<RoleName>, layers: RoleLayers) =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const signal = yield* StopSignal
+      const failures = yield* RoleFailures
+      const chosen = yield* startable(wanted)
+      const running = yield* startAll(chosen, layers)
+      yield* signal.takeOver
+      yield* Effect.logInfo(`running: ${chosen.join(", ")}; Ctrl-C stops`)
+      const status = yield* Effect.forkScoped(StatusLine.run)
+      yield* Effect.raceFirst(signal.received, failures.first).pipe(
+        Effect.onExit(() => Fiber.interrupt(status))
+      )
+      yield* Effect.logInfo("stopping: what is under way is finished and delivered first")
+      yield* Effect.forEach(running, stop, { discard: true })
+      yield* conclude(chosen)
+    })
+  )

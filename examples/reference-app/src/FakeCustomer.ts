@@ -1,0 +1,42 @@
+import type { Faker } from "@faker-js/faker"
+import { faker } from "@faker-js/faker/locale/en"
+import type { Customer } from "./Customer.ts"
+
+const address = (source: Faker): Customer["address"] => ({
+  line1: source.location.streetAddress(),
+  line2: source.location.secondaryAddress(),
+  postcode: source.location.zipCode(),
+  city: source.location.city(),
+  state: source.location.state(),
+  country: source.location.country()
+})
+
+/** Seeding before each use makes the one shared source a pure function of the seed. */
+const seeded = (seed: number): Faker => {
+  faker.seed(seed)
+  return faker
+}
+
+/** An invented customer; the same seed gives the same one. */
+export const fakeCustomer = (seed: number, createdAt: Date): Customer => {
+  const source = seeded(seed)
+  const firstName = source.person.firstName()
+  const lastName = source.person.lastName()
+  return {
+    firstName,
+    lastName,
+    email: source.internet.email({ firstName, lastName }),
+    address: address(source),
+    createdAt
+  }
+}
+
+/** What changes when an invented customer moves, marries or takes another e-mail address. */
+export const fakePatch = (seed: number): Partial<Customer> => {
+  const source = seeded(seed)
+  return source.helpers.arrayElement<() => Partial<Customer>>([
+    () => ({ address: address(source) }),
+    () => ({ lastName: source.person.lastName() }),
+    () => ({ email: source.internet.email() })
+  ])()
+}

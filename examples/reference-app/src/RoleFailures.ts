@@ -1,0 +1,35 @@
+import { Cause, Context, Deferred, Effect, Layer, type Scope } from "effect"
+
+/** What a role could not start or go on for. */
+export interface RoleError {
+  readonly message: string
+}
+
+/** Tells the app that a role could not go on. */
+export class RoleFailures extends Context.Tag("@twinbox/reference-app/RoleFailures")<
+  RoleFailures,
+  {
+    /** Waits for the first failure of any role, and fails with it. */
+    readonly first: Effect.Effect<never, RoleError>
+    /** Runs a role's work in the background until the scope ends. */
+    readonly fork: <R>(
+      work: Effect.Effect<unknown, RoleError, R>
+    ) => Effect.Effect<void, never, R | Scope.Scope>
+  }
+>() {}
+
+const make = Effect.map(Deferred.make<never, RoleError>(), (failure) =>
+  RoleFailures.of({
+    first: Deferred.await(failure),
+    fork: (work) =>
+      work.pipe(
+        Effect.onError((cause) =>
+          Cause.isInterruptedOnly(cause) ? Effect.void : Deferred.failCause(failure, cause)
+        ),
+        Effect.forkScoped,
+        Effect.asVoid
+      )
+  })
+)
+
+export const layer: Layer.Layer<RoleFailures> = Layer.effect(RoleFailures, make)

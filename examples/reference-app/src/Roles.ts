@@ -1,0 +1,64 @@
+import { Either, type Layer } from "effect"
+import * as Generator from "./Generator.ts"
+import * as RelayRole from "./RelayRole.ts"
+import type { RoleError } from "./RoleFailures.ts"
+
+/** A server that a role cannot do without. */
+export type Need = "MongoDB" | "Redis"
+
+/** A part of the app that runs alone or with the others. */
+export interface Role<R> {
+  /** What it does, for `--help`. */
+  readonly purpose: string
+  readonly needs: ReadonlySet<Need>
+  /** Works in the background until its scope ends, and then finishes what is under way. */
+  readonly layer: Layer.Layer<never, RoleError, R>
+}
+
+const needs = (...servers: ReadonlyArray<Need>): ReadonlySet<Need> => new Set(servers)
+
+/**
+ * All roles, in the order in which they stop: those that write before those that carry on what was written.
+ * They start the other way round.
+ */
+export const roles: {
+  readonly generator: Role<Generator.Requirements>
+  readonly relay: Role<RelayRole.Requirements>
+} = {
+  generator: {
+    purpose: "saves, changes and deletes fake customers",
+    needs: needs("MongoDB"),
+    layer: Generator.layer
+  },
+  relay: {
+    purpose: "brings the outbox to the mirror in Redis",
+    needs: needs("MongoDB", "Redis"),
+    layer: RelayRole.layer
+  }
+}
+
+export type RoleName = keyof typeof roles
+
+/** All names, in the order of `roles`. */
+export const names = Object.keys(roles) as ReadonlyArray<RoleName>
+
+const isName = (text: string): text is RoleName => Object.hasOwn(roles, text)
+
+/** Reads `generator,relay`; the order of the words is of no account. */
+export const parse = (text: string): Either.Either<ReadonlyArray<RoleName>, string> => {
+  const words = text
+    .split(",")
+    .map((word) => word.trim())
+    .filter((word) => word !== "")
+  const unknown = words.find((word) => !isName(word))
+  if (unknown !== undefined) {
+    return Either.left(`there is no role '${unknown}': the roles are ${names.join(", ")}`)
+  }
+  return words.length === 0
+    ? Either.left(`name at least one role of ${names.join(", ")}`)
+    : Either.right(names.filter((name) => words.includes(name)))
+}
+
+/** The roles that can run without this server. */
+export const without = (chosen: ReadonlyArray<RoleName>, server: Need): ReadonlyArray<RoleName> =>
+  chosen.filter((name) => !roles[name].needs.has(server))

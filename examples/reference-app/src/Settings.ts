@@ -1,0 +1,112 @@
+import { Config, ConfigError, Context, Effect, Either, Layer, LogLevel, Option } from "effect"
+
+/** How fake customers are made. */
+export interface GeneratorSettings {
+  /** From the start of one batch to the start of the next, in milliseconds. */
+  readonly delayMillis: number
+  /** Writes of one batch, at least and at most. */
+  readonly batchMin: number
+  readonly batchMax: number
+  /** Shares of the writes, from 0 to 1, that change or delete a customer instead of making one. */
+  readonly updateShare: number
+  readonly deleteShare: number
+}
+
+/**
+ * - `auto`: a live line on a terminal, else as `plain`.
+ * - `plain`: lines of text.
+ * - `json`: one JSON object a line.
+ */
+export type LogFormat = "auto" | "plain" | "json"
+
+/** All that the environment and `.env` say about the app itself; servers and secret have settings of their own. */
+export class Settings extends Context.Tag("@twinbox/reference-app/Settings")<
+  Settings,
+  {
+    /** Where embedded servers keep their data. */
+    readonly dataFolder: string
+    /** Whether the environment names the MongoDB; otherwise one is started. */
+    readonly isMongoGiven: boolean
+    readonly logFormat: LogFormat
+    /** None: whatever the command line says. */
+    readonly logLevel: Option.Option<LogLevel.LogLevel>
+    readonly generator: GeneratorSettings
+  }
+>() {}
+
+const invalid = (path: ReadonlyArray<string>, problem: string) =>
+  Either.left(ConfigError.InvalidData([...path], problem))
+
+/** A setting that counts as absent when it is empty, as in `NAME=`. Its name comes into the error by itself. */
+const parsed = <A>(name: string, parse: (text: string) => A | undefined, expected: string) =>
+  Config.nonEmptyString(name).pipe(
+    Config.mapOrFail((text) => {
+      const value = parse(text.trim())
+      return value === undefined ? invalid([], `must be ${expected}, and is "${text}"`) : Either.right(value)
+    })
+  )
+
+const number = (name: string, preset: number, [min, max]: readonly [number, number], isWhole: boolean) =>
+  Config.withDefault(
+    parsed(
+      name,
+      (text) => {
+        const value = Number(text)
+        const fits = value >= min && value <= max && (!isWhole || Number.isInteger(value))
+        return fits ? value : undefined
+      },
+      `a ${isWhole ? "whole " : ""}number from ${min} to ${max}`
+    ),
+    preset
+  )
+
+/** What an object inherits is no choice. */
+const ownValue = <A>(choices: Readonly<Record<string, A>>, name: string): A | undefined =>
+  Object.hasOwn(choices, name) ? choices[name] : undefined
+
+const oneOf = <A>(name: string, choices: Readonly<Record<string, A>>) =>
+  parsed(name, (text) => ownValue(choices, text.toLowerCase()), `one of ${Object.keys(choices).join(", ")}`)
+
+const oneHour = 3_600_000
+const longestBatch = 10_000
+
+const generator = Config.all({
+  delayMillis: number("FAKER_FILLING_DELAY_MS", 200, [0, oneHour], true),
+  batchMin: number("FAKER_BATCH_MIN", 1, [1, longestBatch], true),
+  batchMax: number("FAKER_BATCH_MAX", 10, [1, longestBatch], true),
+  updateShare: number("FAKER_UPDATE_SHARE", 0.2, [0, 1], false),
+  deleteShare: number("FAKER_DELETE_SHARE", 0.05, [0, 1], false)
+}).pipe(
+  Config.mapOrFail((given) => {
+    if (given.batchMin > given.batchMax) {
+      return invalid(["FAKER_BATCH_MIN"], `is ${given.batchMin} and over FAKER_BATCH_MAX, ${given.batchMax}`)
+    }
+    return given.updateShare + given.deleteShare > 1
+      ? invalid(["FAKER_UPDATE_SHARE"], "and FAKER_DELETE_SHARE are together over 1")
+      : Either.right(given)
+  })
+)
+
+const logFormats: Readonly<Record<LogFormat, LogFormat>> = { auto: "auto", plain: "plain", json: "json" }
+
+const logLevels = {
+  trace: LogLevel.Trace,
+  debug: LogLevel.Debug,
+  info: LogLevel.Info,
+  warning: LogLevel.Warning,
+  error: LogLevel.Error,
+  none: LogLevel.None
+}
+
+const settings = Config.all({
+  dataFolder: Config.withDefault(Config.nonEmptyString("TWINBOX_DATA"), ".data"),
+  isMongoGiven: Config.map(Config.option(Config.nonEmptyString("MONGODB_URI")), Option.isSome),
+  logFormat: Config.withDefault(oneOf("LOG_FORMAT", logFormats), "auto"),
+  logLevel: Config.option(oneOf("LOG_LEVEL", logLevels)),
+  generator
+})
+
+export const layerConfig: Layer.Layer<Settings, ConfigError.ConfigError> = Layer.effect(
+  Settings,
+  Effect.map(settings, Settings.of)
+)

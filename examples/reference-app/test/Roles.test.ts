@@ -1,0 +1,22 @@
+import { Either } from "effect"
+import { describe, expect, it } from "vitest"
+import * as Roles from "../src/Roles.ts"
+
+describe("--roles", () => {
+  it("takes names with commas and blanks, each once, in the order in which they stop", () => {
+    expect(Roles.parse("relay, generator,relay")).toEqual(Either.right(["generator", "relay"]))
+    expect(Roles.parse("relay")).toEqual(Either.right(["relay"]))
+  })
+
+  it("names what it does not know, and what there is", () => {
+    expect(Roles.parse("relay,toString")).toEqual(
+      Either.left("there is no role 'toString': the roles are generator, relay")
+    )
+    expect(Roles.parse(" , ")).toEqual(Either.left("name at least one role of generator, relay"))
+  })
+
+  it("can leave out what needs a server that is not there", () => {
+    expect(Roles.without(Roles.names, "Redis")).toEqual(["generator"])
+    expect(Roles.without(Roles.names, "MongoDB")).toEqual([])
+  })
+})

@@ -1,0 +1,69 @@
+import { Cause, ConfigProvider, Effect, Either, Layer, LogLevel, Option } from "effect"
+import { describe, expect, it } from "vitest"
+import { sentenceOf } from "../src/Sentence.ts"
+import * as Settings from "../src/Settings.ts"
+
+const read = (values: Readonly<Record<string, string>>) =>
+  Effect.runSync(
+    Settings.Settings.pipe(
+      Effect.provide(
+        Layer.provide(
+          Settings.layerConfig,
+          Layer.setConfigProvider(ConfigProvider.fromMap(new Map(Object.entries(values))))
+        )
+      ),
+      Effect.either
+    )
+  )
+
+const problem = (values: Readonly<Record<string, string>>) =>
+  Either.match(read(values), {
+    onLeft: (error) => sentenceOf(Cause.fail(error)),
+    onRight: () => "none"
+  })
+
+describe("settings", () => {
+  it("have presets, which empty values leave alone", () => {
+    const preset = {
+      dataFolder: ".data",
+      isMongoGiven: false,
+      logFormat: "auto",
+      logLevel: Option.none(),
+      generator: { delayMillis: 200, batchMin: 1, batchMax: 10, updateShare: 0.2, deleteShare: 0.05 }
+    }
+    expect(read({})).toEqual(Either.right(preset))
+    expect(read({ FAKER_BATCH_MAX: "", LOG_LEVEL: "", MONGODB_URI: "" })).toEqual(Either.right(preset))
+  })
+
+  it("are read as they are meant", () => {
+    const values = { LOG_LEVEL: "Debug", LOG_FORMAT: "json", FAKER_DELETE_SHARE: "0", MONGODB_URI: "x" }
+    expect(Either.getOrThrow(read(values))).toMatchObject({
+      logLevel: Option.some(LogLevel.Debug),
+      logFormat: "json",
+      isMongoGiven: true,
+      generator: { deleteShare: 0 }
+    })
+  })
+
+  it.each([
+    ["FAKER_FILLING_DELAY_MS", "-1"],
+    ["FAKER_BATCH_MIN", "0"],
+    ["FAKER_BATCH_MAX", "2.5"],
+    ["FAKER_UPDATE_SHARE", "1.1"],
+    ["FAKER_DELETE_SHARE", "NaN"],
+    ["LOG_LEVEL", "constructor"]
+  ])("%s=%s is refused by its name", (name, value) => {
+    expect(problem({ [name]: value })).toMatch(
+      new RegExp(`^the setting ${name} must be .*, and is "${value}"$`)
+    )
+  })
+
+  it("must fit together", () => {
+    expect(problem({ FAKER_BATCH_MIN: "5", FAKER_BATCH_MAX: "4" })).toBe(
+      "the setting FAKER_BATCH_MIN is 5 and over FAKER_BATCH_MAX, 4"
+    )
+    expect(problem({ FAKER_UPDATE_SHARE: "0.8", FAKER_DELETE_SHARE: "0.3" })).toBe(
+      "the setting FAKER_UPDATE_SHARE and FAKER_DELETE_SHARE are together over 1"
+    )
+  })
+})
