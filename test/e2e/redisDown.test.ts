@@ -6,7 +6,7 @@ import { appDatabase } from "../setup/appDatabase.ts"
 import { endsWith, startApp } from "../setup/appProcess.ts"
 import { allArrived, inspectCustomers } from "../setup/mirroredCustomers.ts"
 
-/** How long Redis is away. */
+/** How long Redis is away; 6 at least, since its absence shows in a line that comes every 5 seconds. */
 const awaySeconds = Config.withDefault(Config.integer("REDIS_DOWN_SECONDS"), 10)
 
 const silent: Report = () => Effect.void

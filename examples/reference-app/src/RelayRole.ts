@@ -1,6 +1,6 @@
 import { OutboxMetrics, OutboxStore, Relay } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
-import { Clock, Duration, Effect, Layer, Metric, Schedule } from "effect"
+import { Clock, Duration, Effect, Layer, Metric, Ref, Schedule } from "effect"
 import { customerTopic } from "./Customer.ts"
 import { type RoleError, RoleFailures } from "./RoleFailures.ts"
 import { StatusBoard, type StatusItem } from "./StatusBoard.ts"
@@ -33,18 +33,28 @@ const mirrorState = (mirror: RedisMirror.RedisMirror<"anonymized">) =>
     Effect.map((state): StatusItem => ({ name: "mirror", value: state, text: `mirror ${state}` }))
   )
 
-/** Messages confirmed since the last reading, per second. */
+interface Reading {
+  readonly at: number
+  readonly count: number
+}
+
+/** Messages confirmed since the last reading, per second; the first reading is made now. */
 const deliveryRate = (sink: string) => {
-  const delivered = Metric.tagged(OutboxMetrics.delivered, "sink", sink)
-  let last: { readonly at: number; readonly count: number } | undefined
-  return Effect.gen(function* () {
-    const at = yield* Clock.currentTimeMillis
-    const { count } = yield* Metric.value(delivered)
-    const seconds = last === undefined ? 0 : (at - last.at) / 1000
-    const rate = last === undefined || seconds <= 0 ? 0 : Math.round((count - last.count) / seconds)
-    last = { at, count }
-    return { name: "deliveredPerSecond", value: rate, text: `${rate}/s delivered` } satisfies StatusItem
-  })
+  const delivered = Metric.value(Metric.tagged(OutboxMetrics.delivered, "sink", sink))
+  const reading: Effect.Effect<Reading> = Effect.zipWith(
+    Clock.currentTimeMillis,
+    delivered,
+    (at, { count }) => ({ at, count })
+  )
+  return Effect.map(Effect.flatMap(reading, Ref.make), (last) =>
+    Effect.gen(function* () {
+      const now = yield* reading
+      const before = yield* Ref.getAndSet(last, now)
+      const seconds = (now.at - before.at) / 1000
+      const rate = seconds > 0 ? Math.round((now.count - before.count) / seconds) : 0
+      return { name: "deliveredPerSecond", value: rate, text: `${rate}/s delivered` } satisfies StatusItem
+    })
+  )
 }
 
 const outboxIsEmpty = Effect.gen(function* () {
@@ -78,7 +88,7 @@ export const layer: Layer.Layer<never, RoleError, Requirements> = Layer.scopedDi
     const context = yield* Effect.context<Effect.Effect.Context<typeof drain>>()
     yield* Effect.addFinalizer(() => Effect.provide(drain, context))
 
-    const rate = deliveryRate(mirror.name)
+    const rate = yield* deliveryRate(mirror.name)
     const age = Effect.gen(function* () {
       return ageOf((yield* relay.status).oldestCreatedAt, yield* Clock.currentTimeMillis)
     })

@@ -70,7 +70,11 @@ export const run = Effect.gen(function* () {
   const screen = yield* Screen
   const { logFormat } = yield* Settings
   if (!screen.isTerminal || logFormat !== "auto") {
-    return yield* Effect.repeat(logLine(logFormat === "json"), Schedule.spaced(logEvery))
+    return yield* logLine(logFormat === "json").pipe(
+      Effect.repeat(Schedule.spaced(logEvery)),
+      // Not at once: there would be nothing to tell yet.
+      Effect.delay(redrawEvery)
+    )
   }
   return yield* Effect.repeat(drawLive, Schedule.fixed(redrawEvery)).pipe(
     Effect.ensuring(Effect.sync(() => screen.live(undefined)))

@@ -33,10 +33,13 @@ const test = (name: string, body: (given: SetUp) => Effect.Effect<void, unknown,
   it.scopedLive(name, () => Effect.flatMap(setUp, body) as Effect.Effect<void, unknown, Scope.Scope>)
 
 const transient = { errorCode: 251, errorLabels: ["TransientTransactionError"] }
-/** The commit happens, and the reply does not say so. */
+/**
+ * The commit happens, and the reply does not say so. Not an error by which the driver takes the server for
+ * lost: it would wait for the next heartbeat, up to ten seconds.
+ */
 const unknownCommit = {
   failCommands: ["commitTransaction"],
-  writeConcernError: { code: 91, errmsg: "shutting down" }
+  writeConcernError: { code: 64, errmsg: "waiting for replication timed out" }
 }
 
 describe("Transaction.run", () => {
@@ -103,6 +106,51 @@ describe("Transaction.run", () => {
       expect(yield* ids).toEqual([])
       yield* run(Effect.zipRight(run(insert({ _id: "inner" })), insert({ _id: "outer" })))
       expect(yield* ids).toEqual(["inner", "outer"])
+    }))
+
+  test("is lost with an operation that failed, also when the body catches its error and goes on", ({
+    ids,
+    insert,
+    run
+  }) =>
+    Effect.gen(function* () {
+      yield* run(insert({ _id: "taken" }))
+      let runs = 0
+      const refused = Effect.zipRight(
+        Effect.sync(() => (runs += 1)),
+        Effect.ignore(insert({ _id: "taken" }))
+      )
+      for (const body of [refused, Effect.zipRight(refused, insert({ _id: "other" }))]) {
+        expect(yield* Effect.flip(run(body))).toMatchObject({ _tag: "DuplicateKey", fields: ["_id"] })
+      }
+      const own = yield* Effect.flip(run(Effect.zipRight(refused, Effect.fail("own" as const))))
+      expect(own).toBe("own")
+      expect(runs).toBe(3)
+      expect(yield* ids).toEqual(["taken"])
+    }))
+
+  test("runs again when the body catches a transient error", ({ database, ids, insert, run }) =>
+    Effect.gen(function* () {
+      yield* failNext(database, 1, { failCommands: ["insert"], ...transient })
+      yield* run(Effect.ignore(insert({ _id: "a" })))
+      expect(yield* ids).toEqual(["a"])
+    }))
+
+  test("keeps groups of operations together that parallel fibers start", ({ all, docs, insert, run }) =>
+    Effect.gen(function* () {
+      yield* run(insert({ _id: "a", value: 0 }))
+      const increment = Effect.gen(function* () {
+        const found = yield* Transaction.use((session) => docs.findOne({ _id: "a" }, { session }))
+        const value = (found?.value ?? 0) + 1
+        yield* Transaction.use((session) => docs.updateOne({ _id: "a" }, { $set: { value } }, { session }))
+      })
+      yield* run(
+        Effect.forEach([1, 2, 3, 4, 5], () => Transaction.together(increment), {
+          concurrency: "unbounded",
+          discard: true
+        })
+      )
+      expect(yield* all).toEqual([{ _id: "a", value: 5 }])
     }))
 
   test("runs operations that are started in parallel one after another", ({ ids, insert, run }) =>

@@ -134,7 +134,10 @@ export const make = (run: RunBatch, given: Options = {}): Effect.Effect<GroupCom
         return waiting.size > 0 ? arrivals.open : Effect.void
       })
 
-    const startGroup = Effect.flatMap(start, (group) => Effect.ensuring(runGroup(run, group), finish(group)))
+    // A worker that finds nothing to start must not open the latch again, or it would turn in circles.
+    const startGroup = Effect.flatMap(start, (group) =>
+      group.length === 0 ? Effect.void : Effect.ensuring(runGroup(run, group), finish(group))
+    )
     // The yield lets all who are about to submit get into the same group.
     const step = arrivals.await.pipe(
       Effect.zipRight(Effect.yieldNow()),

@@ -77,25 +77,46 @@ const send = async <D extends { readonly _id: string }>(
   }
 }
 
-const write = <D extends { readonly _id: string }>(
+/** What goes to one collection. */
+interface Share {
+  readonly send: (session: ClientSession) => Promise<void>
+  /** The write in the batch that an operation belongs to. */
+  readonly positionOf: (operation: number) => number
+}
+
+const share = <D extends { readonly _id: string }>(
   collection: Collection<D>,
   placed: ReadonlyArray<Placed<D>>
-) =>
+): ReadonlyArray<Share> =>
   placed.length === 0
-    ? Effect.void
-    : Transaction.use((session) =>
-        send(
-          collection,
-          placed.map(({ operation }) => operation),
-          session
-        )
-      ).pipe(
-        Effect.mapError((error): BatchError =>
-          error._tag === "DuplicateKey"
-            ? new RefusedWrite({ position: placed[error.position]?.position ?? 0, error })
-            : error
-        )
-      )
+    ? []
+    : [
+        {
+          send: (session) =>
+            send(
+              collection,
+              placed.map(({ operation }) => operation),
+              session
+            ),
+          positionOf: (operation) => placed[operation]?.position ?? 0
+        }
+      ]
+
+/** Sends the shares one after another. */
+const sendAll = (shares: ReadonlyArray<Share>) => {
+  let sending: Share | undefined
+  const sent = Transaction.use(async (session) => {
+    for (const next of shares) {
+      sending = next
+      await next.send(session)
+    }
+  })
+  return Effect.mapError(sent, (error): BatchError =>
+    error._tag === "DuplicateKey"
+      ? new RefusedWrite({ position: sending?.positionOf(error.position) ?? 0, error })
+      : error
+  )
+}
 
 const originalOperation = ({ id, original }: WritePlan.Plan): Operation<StoredDocument> => {
   switch (original._tag) {
@@ -142,15 +163,26 @@ const plansOf = (results: Results): ReadonlyArray<PlacedPlan> =>
     Exit.isSuccess(result) && result.value._tag === "Write" ? [{ position, plan: result.value.plan }] : []
   )
 
-/** The operations that plans ask for in one collection. */
+/** What frees a unique value goes before what may take it. */
+const rank = (operation: Operation<never>): number => {
+  if ("deleteOne" in operation) return 0
+  return "replaceOne" in operation ? 1 : 2
+}
+
+/**
+ * The operations that plans ask for in one collection. Those of a kind stand together, since the driver sends
+ * a command whenever the kind changes; as all ids differ, the order is free.
+ */
 const placed = <D extends { readonly _id: string }>(
   plans: ReadonlyArray<PlacedPlan>,
   operationOf: (plan: WritePlan.Plan) => Operation<D> | undefined
 ): ReadonlyArray<Placed<D>> =>
-  plans.flatMap(({ plan, position }) => {
-    const operation = operationOf(plan)
-    return operation === undefined ? [] : [{ position, operation }]
-  })
+  plans
+    .flatMap(({ plan, position }) => {
+      const operation = operationOf(plan)
+      return operation === undefined ? [] : [{ position, operation }]
+    })
+    .toSorted((left, right) => rank(left.operation) - rank(right.operation))
 
 const noCurrents: ReadonlyMap<string, Current> = new Map()
 
@@ -248,11 +280,13 @@ export const make = (
 
     const writePlans = (plans: ReadonlyArray<PlacedPlan>) => {
       if (plans.length === 0) return Effect.void
-      return write(originals, placed(plans, originalOperation)).pipe(
-        Effect.zipRight(write(twins, placed(plans, twinOperation))),
-        Effect.zipRight(write(tombstones, placed(plans, tombstoneOperation))),
-        Effect.zipRight(Effect.mapError(outbox.appendAll(plans.flatMap(({ plan }) => plan.drafts)), unwrap))
-      )
+      const shares = [
+        ...share(originals, placed(plans, originalOperation)),
+        ...share(twins, placed(plans, twinOperation)),
+        ...share(tombstones, placed(plans, tombstoneOperation))
+      ]
+      const drafts = plans.flatMap(({ plan }) => plan.drafts)
+      return Effect.zipRight(sendAll(shares), Effect.mapError(outbox.appendAll(drafts), unwrap))
     }
 
     const execute: WriteBatch["execute"] = (writes) =>

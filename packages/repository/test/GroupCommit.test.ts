@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { MongoError } from "@twinbox/mongodb"
-import { Cause, Deferred, Effect, Exit, Fiber, Queue, Scope } from "effect"
+import { Cause, Deferred, Effect, Exit, Fiber, Queue, Scheduler, Scope } from "effect"
 import * as GroupCommit from "../src/GroupCommit.ts"
 import { VersionConflict } from "../src/RepositoryError.ts"
 import { type BatchError, RefusedWrite, type Results } from "../src/WriteBatch.ts"
@@ -115,6 +115,19 @@ describe("GroupCommit", () => {
     })
   )
 
+  it.scoped("takes a caller that saves one after another into the very next transaction", () =>
+    Effect.gen(function* () {
+      const { answer, group, next, submit } = yield* makeHeld()
+      yield* Effect.fork(
+        Effect.forEach(["first", "second"], (id) => group.submit(writeOf(id), 100), { discard: true })
+      )
+      expect(yield* next).toEqual(["first"])
+      yield* submit("a")
+      yield* answer(succeed, succeed)
+      expect(yield* next).toEqual(["a", "second"])
+    })
+  )
+
   it.scoped("has one write of an id in a group; the later ones go in later groups, in order of arrival", () =>
     Effect.gen(function* () {
       const { answer, next, submit } = yield* makeHeld()
@@ -139,6 +152,27 @@ describe("GroupCommit", () => {
       expect(yield* unexpected).toEqual([])
       yield* answer(succeed)
       expect(yield* next).toEqual(["a"])
+    })
+  )
+
+  it.scoped("rests while nothing of what waits can start", () =>
+    Effect.gen(function* () {
+      let tasks = 0
+      const usual = new Scheduler.MixedScheduler(2_048)
+      const counting: Scheduler.Scheduler = {
+        shouldYield: (fiber) => usual.shouldYield(fiber),
+        scheduleTask: (task, priority, fiber) => {
+          tasks += 1
+          usual.scheduleTask(task, priority, fiber)
+        }
+      }
+      const { next, submit } = yield* Effect.withScheduler(makeHeld({ concurrency: 2 }), counting)
+      yield* submit("a")
+      yield* next
+      yield* submit("a", "a")
+      const before = tasks
+      yield* settled
+      expect(tasks).toBe(before)
     })
   )
 

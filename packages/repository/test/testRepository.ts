@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto"
 import { layer } from "@effect/vitest"
 import { Anonymize, AnonymizeKey } from "@twinbox/anonymize"
-import { MongoDatabase, MongoOutboxStore } from "@twinbox/mongodb"
-import { Outbox } from "@twinbox/outbox"
+import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
 import { TwinRepository, TwinTopic } from "@twinbox/repository"
 import { Effect, Layer, Logger, LogLevel, Redacted, Schema } from "effect"
 import { inject } from "vitest"
@@ -44,32 +43,27 @@ export const keyOf = (version: number, secret = "9f3c1ad94be2608571c0f2a95d3e8b4
 /** An id that no other test uses, so that tests can share a database. */
 export const newId = () => `id-${randomUUID()}`
 
-/** A connection of its own to the same database: what another process would have. */
-export const anotherConnection = Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
-  Effect.orDie(
-    MongoDatabase.make({
-      uri: Redacted.make(inject("mongoUri")),
-      database: db.databaseName,
-      appName: `${db.databaseName}-other`
-    })
+/** What another process on the same database has: connection, outbox and all. */
+export const anotherProcess = Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
+  Layer.build(
+    Layer.orDie(
+      MongoOutbox.layer({
+        uri: Redacted.make(inject("mongoUri")),
+        database: db.databaseName,
+        appName: "other"
+      })
+    )
   )
 )
 
-const database = Layer.scoped(
-  MongoDatabase.MongoDatabase,
-  Effect.flatMap(testMongo, ({ database, uri }) =>
-    Effect.orDie(MongoDatabase.make({ uri: Redacted.make(uri), database, appName: database }))
+const freshDatabase = Layer.unwrapScoped(
+  Effect.map(testMongo, ({ database, uri }) =>
+    MongoOutbox.layer({ uri: Redacted.make(uri), database, appName: database })
   )
-)
-
-const outboxDatabase = Outbox.layer.pipe(
-  Layer.provideMerge(Layer.orDie(MongoOutboxStore.layer)),
-  Layer.provideMerge(database),
-  Layer.provide(Logger.minimumLogLevel(LogLevel.Warning))
-)
+).pipe(Layer.orDie, Layer.provide(Logger.minimumLogLevel(LogLevel.Warning)))
 
 /** Tests that share one fresh database with an outbox, on the real clock. */
-export const suite = layer(outboxDatabase, { excludeTestServices: true })
+export const suite = layer(freshDatabase, { excludeTestServices: true })
 
 type Settings = Partial<Omit<TwinRepository.Options<typeof Customer>, "schema">>
 
