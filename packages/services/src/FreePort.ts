@@ -1,5 +1,5 @@
 import { createServer } from "node:net"
-import { Effect } from "effect"
+import { Effect, Random } from "effect"
 
 const tryListen = (port: number): Effect.Effect<number, Error> =>
   Effect.async((resume) => {
@@ -20,5 +20,19 @@ export const isPortFree = (port: number): Effect.Effect<boolean> =>
     Effect.orElseSucceed(() => false)
   )
 
+/**
+ * Systems give outgoing connections ports from 32768 (Linux) or 49152 (IANA) on. Below, nobody takes the port of a
+ * server that is down for a moment and comes back on it.
+ */
+const lowest = 15_000
+const highest = 32_000
+
+const attempts = 100
+
 /** A port of 127.0.0.1 that was free a moment ago: whoever uses it must be ready to choose again. */
-export const freePort: Effect.Effect<number> = Effect.orDie(tryListen(0))
+export const freePort: Effect.Effect<number> = Random.nextIntBetween(lowest, highest).pipe(
+  Effect.flatMap(tryListen),
+  Effect.retry({ times: attempts }),
+  Effect.orElse(() => tryListen(0)),
+  Effect.orDie
+)
