@@ -14,6 +14,9 @@ export interface Options {
 
 const defaults = { maxCount: 128, maxBytes: 4 * 1024 * 1024, concurrency: 2 }
 
+/** Writes that are run on their own at the same time, at most. */
+const maxAside = 16
+
 interface Pending {
   readonly write: Write
   readonly bytes: number
@@ -31,7 +34,8 @@ export type RunBatch = (writes: ReadonlyArray<Write>) => Effect.Effect<Results, 
  * - A group has one write of an id at most; a second one waits for a later group.
  * - A stale version, a missing document or a function that throws fails its own caller; the others go on.
  * - A duplicate key fails its own caller; the rest is run again without it.
- * - When it cannot be told whose fault it is (too large, refused, contended), each is run on its own.
+ * - When it cannot be told whose fault it is (too large, refused, contended), each is run on its own, and later
+ *   groups do not wait for them.
  * - An unknown commit is `CommitUnknown` for everyone in the group; nothing is run again.
  * - An interruption before the group starts withdraws the write; afterwards it waits for the outcome.
  */
@@ -39,47 +43,57 @@ export interface GroupCommit {
   readonly submit: (write: Write, bytes: number) => Effect.Effect<Planned, WriteError>
 }
 
-const settle = (pending: Pending, exit: Exit.Exit<Planned, WriteError>) => Deferred.done(pending.done, exit)
-
 /** Whether a single write may have brought the error upon its group. None of these leaves anything written. */
 const mayBeOfOne = (error: BatchError): boolean =>
   error._tag === "TransactionTooLarge" || error._tag === "WriteContention" || error._tag === "Refused"
 
-const settleAll = (group: ReadonlyArray<Pending>, results: Results) =>
-  Effect.forEach(group, (pending, position) => settle(pending, results[position] ?? Exit.die("no result")), {
-    discard: true
-  })
+/** What a group needs of those around it. */
+interface Surroundings {
+  readonly run: RunBatch
+  /** Gives a caller its outcome. */
+  readonly settle: (pending: Pending, exit: Exit.Exit<Planned, WriteError>) => Effect.Effect<void>
+  /** Runs writes on their own, apart from the groups that follow. */
+  readonly aside: (run: Effect.Effect<void>) => Effect.Effect<void>
+}
 
-/** Runs a group until every caller has an outcome. */
-const runGroup = (run: RunBatch, group: ReadonlyArray<Pending>): Effect.Effect<void> =>
+const settleEach = (
+  { settle }: Surroundings,
+  group: ReadonlyArray<Pending>,
+  exitOf: (position: number) => Exit.Exit<Planned, WriteError>
+) => Effect.forEach(group, (pending, position) => settle(pending, exitOf(position)), { discard: true })
+
+/** Runs a group until every caller has an outcome, or is left to a run of its own. */
+const runGroup = (around: Surroundings, group: ReadonlyArray<Pending>): Effect.Effect<void> =>
   group.length === 0
     ? Effect.void
-    : Effect.flatMap(Effect.exit(run(group.map(({ write }) => write))), (exit) =>
+    : Effect.flatMap(Effect.exit(around.run(group.map(({ write }) => write))), (exit) =>
         Exit.match(exit, {
-          onSuccess: (results) => settleAll(group, results),
+          onSuccess: (results) =>
+            settleEach(around, group, (position) => results[position] ?? Exit.die("no result")),
           onFailure: (cause) =>
             Either.match(Cause.failureOrCause(cause), {
-              onLeft: (error) => runWithout(run, group, error),
-              onRight: (defect) => dieAll(group, defect)
+              onLeft: (error) => runWithout(around, group, error),
+              onRight: (defect) => settleEach(around, group, () => Exit.failCause(defect))
             })
         })
       )
 
-const dieAll = (group: ReadonlyArray<Pending>, cause: Cause.Cause<never>) =>
-  Effect.forEach(group, (pending) => settle(pending, Exit.failCause(cause)), { discard: true })
-
 /** After a failure: takes out whom it concerns and goes on with the rest. */
-const runWithout = (run: RunBatch, group: ReadonlyArray<Pending>, error: BatchError): Effect.Effect<void> => {
+const runWithout = (
+  around: Surroundings,
+  group: ReadonlyArray<Pending>,
+  error: BatchError
+): Effect.Effect<void> => {
   const refused = error._tag === "RefusedWrite" ? group[error.position] : undefined
   if (refused !== undefined) {
     const rest = group.filter((pending) => pending !== refused)
-    return Effect.zipRight(settle(refused, Exit.fail(forCaller(error))), runGroup(run, rest))
+    return Effect.zipRight(around.settle(refused, Exit.fail(forCaller(error))), runGroup(around, rest))
   }
-  // One heavy or contended document must not fail its neighbours.
+  // One heavy or contended document must neither fail its neighbours nor hold them up.
   if (mayBeOfOne(error) && group.length > 1) {
-    return Effect.forEach(group, (pending) => runGroup(run, [pending]), { discard: true })
+    return Effect.forEach(group, (pending) => around.aside(runGroup(around, [pending])), { discard: true })
   }
-  return Effect.forEach(group, (pending) => settle(pending, Exit.fail(forCaller(error))), { discard: true })
+  return settleEach(around, group, () => Exit.fail(forCaller(error)))
 }
 
 export const make = (run: RunBatch, given: Options = {}): Effect.Effect<GroupCommit, never, Scope.Scope> =>
@@ -127,28 +141,27 @@ export const make = (run: RunBatch, given: Options = {}): Effect.Effect<GroupCom
       return group
     })
 
-    const finish = (group: ReadonlyArray<Pending>) =>
+    const settle = (pending: Pending, exit: Exit.Exit<Planned, WriteError>) =>
       Effect.suspend(() => {
-        for (const pending of group) busy.delete(pending.write.intent.id)
-        // Writes of the same ids may have waited for this group.
-        return waiting.size > 0 ? arrivals.open : Effect.void
+        busy.delete(pending.write.intent.id)
+        // Writes of the same id may have waited for this one.
+        if (waiting.size > 0) arrivals.unsafeOpen()
+        return Effect.asVoid(Deferred.done(pending.done, exit))
       })
 
-    // A worker that finds nothing to start must not open the latch again, or it would turn in circles.
-    const startGroup = Effect.flatMap(start, (group) =>
-      group.length === 0 ? Effect.void : Effect.ensuring(runGroup(run, group), finish(group))
-    )
-    // The yield lets all who are about to submit get into the same group.
-    const step = arrivals.await.pipe(
-      Effect.zipRight(Effect.yieldNow()),
-      Effect.zipRight(Effect.uninterruptible(startGroup))
-    )
+    const scope = yield* Effect.scope
+    const places = yield* Effect.makeSemaphore(maxAside)
+    const aside = (work: Effect.Effect<void>) =>
+      Effect.asVoid(Effect.forkIn(Effect.uninterruptible(places.withPermits(1)(work)), scope))
+
+    const around: Surroundings = { run, settle, aside }
+    const startGroup = Effect.flatMap(start, (group) => runGroup(around, group))
+    // Whoever waits at the latch is woken after all who are about to submit: they get into the same group.
+    const step = Effect.zipRight(arrivals.await, Effect.uninterruptible(startGroup))
     yield* Effect.addFinalizer(() =>
       Effect.suspend(() => {
         closed = true
-        return Effect.forEach(waiting, (pending) => settle(pending, Exit.interrupt(FiberId.none)), {
-          discard: true
-        })
+        return settleEach(around, [...waiting], () => Exit.interrupt(FiberId.none))
       })
     )
     // A layer may be built where nothing can be interrupted; a worker must end with its scope all the same.

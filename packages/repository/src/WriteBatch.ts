@@ -36,8 +36,8 @@ export type Results = ReadonlyArray<Exit.Exit<WritePlan.Planned, WritePlan.PlanE
 export interface WriteBatch {
   /**
    * Plans and makes writes in the open transaction. No two may have the same id. Round trips: one read if
-   * something is changed or deleted, two if something is created under a caller's id, and one write each for
-   * originals, twins, outbox, and tombstones if there are any.
+   * something is changed or deleted, two if something is created under a caller's id, and one write for each
+   * kind of change (insert, replace, delete) in each of originals, twins and tombstones, and one to the outbox.
    */
   readonly execute: (
     writes: ReadonlyArray<WritePlan.Write>
@@ -164,7 +164,7 @@ const plansOf = (results: Results): ReadonlyArray<PlacedPlan> =>
   )
 
 /** What frees a unique value goes before what may take it. */
-const rank = (operation: Operation<never>): number => {
+const rank = (operation: object): number => {
   if ("deleteOne" in operation) return 0
   return "replaceOne" in operation ? 1 : 2
 }

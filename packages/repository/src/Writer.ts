@@ -19,6 +19,9 @@ export interface Writer {
 const allOrNothing = (batch: WriteBatch, writes: ReadonlyArray<Write>) =>
   Effect.flatMap(batch.execute(writes), (results) => Effect.all(results))
 
+/** A group that meets other writers soon lets its writes go each on its own: patience would hold up all of them. */
+const groupOptions: Transaction.Options = { maxAttempts: 4 }
+
 export const make = (
   batch: WriteBatch,
   group: GroupCommit.Options | undefined
@@ -27,9 +30,10 @@ export const make = (
     const database = yield* MongoDatabase.MongoDatabase
     const queue = new KeyQueue()
     const transact = <A, E>(
-      body: Effect.Effect<A, E, OutboxTransaction.Transaction>
+      body: Effect.Effect<A, E, OutboxTransaction.Transaction>,
+      options?: Transaction.Options
     ): Effect.Effect<A, E | MongoError.MongoError> =>
-      Effect.provideService(Transaction.run(body), MongoDatabase.MongoDatabase, database)
+      Effect.provideService(Transaction.run(body, options), MongoDatabase.MongoDatabase, database)
 
     const inOneTransaction = (writes: ReadonlyArray<Write>) =>
       Effect.mapError(transact(allOrNothing(batch, writes)), forCaller)
@@ -45,7 +49,10 @@ export const make = (
     const shared =
       group === undefined
         ? undefined
-        : yield* GroupCommit.make((writes) => transact(batch.execute(writes)), group)
+        : yield* GroupCommit.make(
+            (writes) => transact(batch.execute(writes), writes.length > 1 ? groupOptions : undefined),
+            group
+          )
 
     const inOwn = shared === undefined ? alone : shared.submit
 

@@ -115,6 +115,15 @@ describe("GroupCommit", () => {
     })
   )
 
+  it.scoped("takes those along that have one more step to go before they arrive", () =>
+    Effect.gen(function* () {
+      const { group, next } = yield* makeHeld()
+      yield* Effect.fork(group.submit(writeOf("a"), 100))
+      yield* Effect.fork(Effect.zipRight(Effect.yieldNow(), group.submit(writeOf("b"), 100)))
+      expect(yield* next).toEqual(["a", "b"])
+    })
+  )
+
   it.scoped("takes a caller that saves one after another into the very next transaction", () =>
     Effect.gen(function* () {
       const { answer, group, next, submit } = yield* makeHeld()
@@ -155,7 +164,7 @@ describe("GroupCommit", () => {
     })
   )
 
-  it.scoped("rests while nothing of what waits can start", () =>
+  it.scoped("rests while nothing of what waits can start, and goes on when it can", () =>
     Effect.gen(function* () {
       let tasks = 0
       const usual = new Scheduler.MixedScheduler(2_048)
@@ -166,13 +175,15 @@ describe("GroupCommit", () => {
           usual.scheduleTask(task, priority, fiber)
         }
       }
-      const { next, submit } = yield* Effect.withScheduler(makeHeld({ concurrency: 2 }), counting)
+      const { answer, next, submit } = yield* Effect.withScheduler(makeHeld({ concurrency: 2 }), counting)
       yield* submit("a")
       yield* next
       yield* submit("a", "a")
       const before = tasks
       yield* settled
       expect(tasks).toBe(before)
+      yield* answer(succeed)
+      expect(yield* next).toEqual(["a"])
     })
   )
 
