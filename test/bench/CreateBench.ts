@@ -55,6 +55,8 @@ const repository = (collection: string, groupCommit: boolean) =>
     groupCommit
   })
 
+const warmUpCount = 4_000
+
 export interface CreateResult {
   readonly concurrency: number
   readonly handWrittenPerSecond: number
@@ -80,6 +82,9 @@ export const run = (rounds: number, scale: number) =>
       effectsPerSecond(sizeOf(count), concurrency, (n) => alone.create(BenchCustomer.customer(n)))
     const group = (count: number, concurrency: number) =>
       effectsPerSecond(sizeOf(count), concurrency, (n) => grouped.create(BenchCustomer.customer(n)))
+
+    // A service has been running for a while: let the compiler of the engine see all three first.
+    for (const side of [hand, own, group]) yield* side(warmUpCount, 16)
 
     const results: Array<CreateResult> = []
     for (const concurrency of [1, 8, 64]) {

@@ -216,9 +216,17 @@ export const run = <A, E, R>(
   body: Effect.Effect<A, E, R>,
   options: Options = {}
 ): Effect.Effect<A, E | MongoError.MongoError, Exclude<R, OutboxTransaction.Transaction> | MongoDatabase> =>
-  Effect.contextWithEffect((context: Context.Context<MongoDatabase>) =>
+  Effect.flatMap(MongoDatabase, (database) => runIn(database, body, options))
+
+/** `run` for those who hold the database already. */
+export const runIn = <A, E, R>(
+  { client }: Pick<Context.Tag.Service<MongoDatabase>, "client">,
+  body: Effect.Effect<A, E, R>,
+  options: Options = {}
+): Effect.Effect<A, E | MongoError.MongoError, Exclude<R, OutboxTransaction.Transaction>> =>
+  Effect.contextWithEffect((context: Context.Context<never>) =>
     Option.isSome(Context.getOption(context, OutboxTransaction.Transaction))
       ? // The transaction is in the context already: the body finds it there.
         (body as Effect.Effect<A, E, Exclude<R, OutboxTransaction.Transaction>>)
-      : runOutermost(Context.get(context, MongoDatabase).client, body, options)
+      : runOutermost(client, body, options)
   )

@@ -212,14 +212,18 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
     )
     const writer = yield* Writer.make(batch, groupOptions(options.groupCommit))
 
-    const creation = ({ _id, ...value }: Input<A>) =>
-      Either.gen(function* () {
-        const id = _id === undefined ? new ObjectId().toHexString() : yield* checkId(collection, stream, _id)
-        const fields = yield* codec.encode(value as A, id)
-        const bytes = yield* measured(fields)
-        const write = writeOf({ _tag: "Create", id, fields, isNewId: _id === undefined })
-        return { write, bytes }
-      })
+    const creation = ({ _id, ...value }: Input<A>) => {
+      const isNewId = _id === undefined
+      const checked = isNewId ? Either.right(new ObjectId().toHexString()) : checkId(collection, stream, _id)
+      return Either.flatMap(checked, (id) =>
+        Either.flatMap(codec.encode(value as A, id), (fields) =>
+          Either.map(measured(fields), (bytes) => ({
+            write: writeOf({ _tag: "Create", id, fields, isNewId }),
+            bytes
+          }))
+        )
+      )
+    }
 
     const entityOf = (planned: WritePlan.Planned): Effect.Effect<Entity, InvalidDocument> => {
       const document = documentOf(planned)

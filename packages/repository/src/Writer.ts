@@ -32,13 +32,15 @@ export const make = (
     const transact = <A, E>(
       body: Effect.Effect<A, E, OutboxTransaction.Transaction>,
       options?: Transaction.Options
-    ): Effect.Effect<A, E | MongoError.MongoError> =>
-      Effect.provideService(Transaction.run(body, options), MongoDatabase.MongoDatabase, database)
+    ): Effect.Effect<A, E | MongoError.MongoError> => Transaction.runIn(database, body, options)
 
-    const inOneTransaction = (writes: ReadonlyArray<Write>) =>
-      Effect.mapError(transact(allOrNothing(batch, writes)), forCaller)
-
-    const single = (write: Write) => Effect.map(inOneTransaction([write]), ([planned]) => planned as Planned)
+    const single = (write: Write) =>
+      Effect.mapError(
+        transact(
+          Effect.flatMap(batch.execute([write]), ([result]) => result ?? Effect.dieMessage("no result"))
+        ),
+        forCaller
+      )
 
     /** Nobody else knows an id that was made just now: no need to queue for it. */
     const alone = (write: Write) =>
@@ -69,6 +71,6 @@ export const make = (
               )
             : inOwn(write, bytes)
         }),
-      many: inOneTransaction
+      many: (writes) => Effect.mapError(transact(allOrNothing(batch, writes)), forCaller)
     }
   })
