@@ -1,3 +1,4 @@
+import { Worker } from "node:worker_threads"
 import { MongoDatabase } from "@twinbox/mongodb"
 import { Relay } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
@@ -7,6 +8,7 @@ import * as BenchCustomer from "./BenchCustomer.ts"
 import * as BenchOutbox from "./BenchOutbox.ts"
 import { handWritten } from "./CreateBench.ts"
 import { drainByRelay } from "./DrainBench.ts"
+import type { KeyWritten } from "./KeyWatcher.ts"
 import { percentile, round } from "./Measure.ts"
 
 export interface Percentiles {
@@ -31,24 +33,48 @@ const percentiles = (values: ReadonlyArray<number>): Percentiles => ({
   p99Millis: round(percentile(values, 0.99), 2)
 })
 
-/** Saves one customer after another and asks Redis for each until it is there. Milliseconds from the acknowledgement. */
+/**
+ * When keys of Redis are written, told by Redis itself to a thread that does nothing else: asking for them again
+ * and again would take the very time that is measured.
+ */
+const watchKeys = (redisUrl: string) =>
+  Effect.acquireRelease(
+    Effect.async<{ readonly worker: Worker; readonly written: (key: string) => Promise<bigint> }>(
+      (resume) => {
+        const worker = new Worker(new URL("KeyWatcher.ts", import.meta.url), { workerData: { redisUrl } })
+        const writtenAt = new Map<string, bigint>()
+        const waiting = new Map<string, (atNanos: bigint) => void>()
+        const written = async (key: string): Promise<bigint> =>
+          writtenAt.get(key) ?? new Promise((resolve) => waiting.set(key, resolve))
+        worker.on("message", (message: KeyWritten | "ready") => {
+          if (message === "ready") return resume(Effect.succeed({ worker, written }))
+          writtenAt.set(message.key, message.atNanos)
+          waiting.get(message.key)?.(message.atNanos)
+        })
+      }
+    ),
+    ({ worker }) => Effect.promise(() => worker.terminate())
+  )
+
+/** Saves one customer after another and waits until Redis has it. Milliseconds from the acknowledgement, 0 when it was there before. */
 const measure = (
+  redisUrl: string,
   save: (n: number) => Effect.Effect<string, unknown>,
   keyOf: (id: string) => string,
   count: number
 ) =>
   Effect.gen(function* () {
-    const redis = yield* RedisConnection.RedisConnection
+    const { written } = yield* watchKeys(redisUrl)
     const values: Array<number> = []
     for (let n = 0; n < count; n++) {
       const id = yield* save(n)
-      const acknowledged = performance.now()
-      while (Number(yield* redis.command(["EXISTS", keyOf(id)])) === 0);
-      values.push(performance.now() - acknowledged)
+      const acknowledged = process.hrtime.bigint()
+      const visible = yield* Effect.promise(() => written(keyOf(id)))
+      values.push(Math.max(0, Number(visible - acknowledged) / 1_000_000))
       yield* Effect.sleep(pauseMillis)
     }
     return values
-  })
+  }).pipe(Effect.scoped)
 
 /** The listener that everybody writes first: a change stream on the twins, each copied to Redis. */
 const listenByHand = Effect.gen(function* () {
@@ -69,13 +95,14 @@ const listenByHand = Effect.gen(function* () {
   return yield* Effect.forkScoped(Effect.forever(copyNext))
 })
 
-const byHand = (count: number) =>
+const byHand = (redisUrl: string, count: number) =>
   Effect.scoped(
     Effect.gen(function* () {
       yield* listenByHand
       const save = yield* handWritten
       yield* Effect.sleep("1 second")
       return yield* measure(
+        redisUrl,
         (n) => Effect.promise(() => save(n)),
         (id) => `hand:${id}`,
         count
@@ -83,7 +110,7 @@ const byHand = (count: number) =>
     })
   )
 
-const byRelay = (count: number) =>
+const byRelay = (redisUrl: string, count: number) =>
   Effect.scoped(
     Effect.gen(function* () {
       const repository = yield* TwinRepository.make({
@@ -98,6 +125,7 @@ const byRelay = (count: number) =>
       yield* Effect.repeat(relay.status, { until: ({ mode }) => mode === "live" })
       yield* Effect.sleep("1 second")
       const values = yield* measure(
+        redisUrl,
         (n) => Effect.map(repository.create(BenchCustomer.customer(n)), ({ _id }) => _id),
         (id) => `customer:${id}`,
         count
@@ -108,15 +136,16 @@ const byRelay = (count: number) =>
   )
 
 /** A service has been running for a while: lets the compiler of the engine see both sides first. Not measured. */
-const warmUp = (count: number) => Effect.zipRight(byHand(count), byRelay(count))
+const warmUp = (redisUrl: string, count: number) =>
+  Effect.zipRight(byHand(redisUrl, count), byRelay(redisUrl, count))
 
-const compare = (database: LatencyResult["database"], rounds: number, count: number) =>
+const compare = (database: LatencyResult["database"], redisUrl: string, rounds: number, count: number) =>
   Effect.gen(function* () {
     const hand: Array<number> = []
     const relay: Array<number> = []
     for (let at = 0; at < rounds; at++) {
-      hand.push(...(yield* byHand(count)))
-      relay.push(...(yield* byRelay(count)))
+      hand.push(...(yield* byHand(redisUrl, count)))
+      relay.push(...(yield* byRelay(redisUrl, count)))
     }
     const result: LatencyResult = {
       database,
@@ -138,12 +167,12 @@ const comeAndGo = (messages: number) =>
  * (c) Save acknowledged -> visible in Redis, on a new database and again after many messages came and went,
  * against a change stream copied to Redis by hand. The two take turns.
  */
-export const run = (rounds: number, scale: number) =>
+export const run = (redisUrl: string, rounds: number, scale: number) =>
   Effect.gen(function* () {
     const count = Math.round(250 * scale)
-    yield* warmUp(3 * count)
-    const fresh = yield* compare("new", rounds, count)
+    yield* warmUp(redisUrl, 3 * count)
+    const fresh = yield* compare("new", redisUrl, rounds, count)
     yield* comeAndGo(Math.round(500_000 * scale))
-    const used = yield* compare("after many messages", rounds, count)
+    const used = yield* compare("after many messages", redisUrl, rounds, count)
     return [fresh, used]
   })
