@@ -7,19 +7,20 @@ import * as AnonymizeBench from "./AnonymizeBench.ts"
 import { layerOf, startServers } from "./BenchServers.ts"
 import * as CreateBench from "./CreateBench.ts"
 import * as DrainBench from "./DrainBench.ts"
+import * as HotKeyBench from "./HotKeyBench.ts"
 import * as LatencyBench from "./LatencyBench.ts"
 
-const usage = `npm run bench -- [--only create,drain,latency,anonymize] [--rounds 5] [--scale 1]
+const usage = `npm run bench -- [--only create,hotkey,drain,latency,anonymize] [--rounds 5] [--scale 1]
 
 Measures Twinbox side by side with hand-written code, on real servers started for it, and prints ratios.
-  --only     some of the four measurements
+  --only     some of the five measurements
   --rounds   how often each pair takes turns; medians are reported
   --scale    share of the full size, 0.1 for a quick look
 Results are written to test/bench/results/.`
 
 const { values } = parseArgs({
   options: {
-    only: { type: "string", default: "create,drain,latency,anonymize" },
+    only: { type: "string", default: "create,hotkey,drain,latency,anonymize" },
     rounds: { type: "string", default: "5" },
     scale: { type: "string", default: "1" },
     help: { type: "boolean", default: false }
@@ -68,6 +69,11 @@ const measureAll = Effect.gen(function* () {
         })
       : Effect.void
   yield* measure("create", Effect.provide(CreateBench.run(rounds, scale), live("create")), createLines)
+  yield* measure("hotkey", Effect.provide(HotKeyBench.run(rounds, scale), live("hotkey")), (results) =>
+    results.map((one) =>
+      line(`64 writers of one customer / one after another, group commit ${one.groupCommit}`, one.ratio, 0.7)
+    )
+  )
   yield* measure("drain", DrainBench.run(servers, Math.min(rounds, 3), scale), (one) => [
     line("(b) relay drain / loop by hand", one.ratio, 0.8)
   ])

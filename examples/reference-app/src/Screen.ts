@@ -26,7 +26,8 @@ export class Screen extends Context.Tag("@twinbox/reference-app/Screen")<Screen,
 export const make = (output: Output): ScreenService => {
   const isTerminal = output.isTTY === true
   let shown = ""
-  const fitting = (text: string) => text.slice(0, Math.max(0, (output.columns ?? presetColumns) - margin))
+  // Some terminals do not know their width and say 0.
+  const fitting = (text: string) => text.slice(0, (output.columns || presetColumns) - margin)
   const draw = (above: string) => output.write(`${shown === "" ? "" : eraseLine}${above}`)
   return {
     isTerminal,

@@ -3,9 +3,9 @@ import { make } from "../src/Screen.ts"
 
 const erase = "\r\u001b[2K"
 
-const recorded = (isTTY: boolean) => {
+const recorded = (isTTY: boolean, columns = 12) => {
   const written: Array<string> = []
-  const screen = make({ isTTY, columns: 12, write: (text) => written.push(text) })
+  const screen = make({ isTTY, columns, write: (text) => written.push(text) })
   return { screen, written }
 }
 
@@ -16,6 +16,12 @@ describe("on a terminal", () => {
     screen.live("a line that is too long")
     screen.live(undefined)
     expect(written).toEqual(["one", `${erase}a line that`, erase])
+  })
+
+  it("the live line is shown on one that does not know its width", () => {
+    const { screen, written } = recorded(true, 0)
+    screen.live("a line that is not too long")
+    expect(written).toEqual(["a line that is not too long"])
   })
 
   it("log lines go above the live line", () => {

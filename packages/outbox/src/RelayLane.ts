@@ -218,7 +218,6 @@ export const make = (
     const deliver = (batch: ReadonlyArray<Delivery>) =>
       Effect.gen(function* () {
         const messages = batch.map((delivery) => delivery.message)
-        yield* Metric.update(batchSizeHere, messages.length)
         const rejections = yield* deliverIsolating(sink, messages, options.batchSize, watch, orderKey)
         yield* Effect.uninterruptible(
           Effect.suspend(() => {
@@ -234,6 +233,7 @@ export const make = (
         const now = yield* Clock.currentTimeMillis
         const randoms = yield* Effect.replicateEffect(Random.next, rejections.length)
         const outcome = keys.settle(batch, rejections, now, randoms)
+        yield* Metric.update(batchSizeHere, batch.length)
         yield* Metric.incrementBy(deliveredHere, outcome.confirmed.length)
         yield* finish(outcome.confirmed)
         if (rejections.length === 0) return

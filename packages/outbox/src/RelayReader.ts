@@ -164,7 +164,11 @@ export const make = ({ inFlight, lanes, settler, store }: Environment, options: 
       let sweepAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.sweepEvery)
       for (;;) {
         const batch = yield* feed.next
-        if (batch.length > 0) yield* takeInLive(batch)
+        if (batch.length > 0) {
+          yield* takeInLive(batch)
+          // Lanes first: to ask the database for more takes time that their messages would wait for.
+          yield* Effect.yieldNow()
+        }
         if ((yield* Clock.currentTimeMillis) >= sweepAt) sweepAt = yield* sweep
       }
     })
