@@ -79,7 +79,7 @@ const measureAll = Effect.gen(function* () {
   ])
   yield* measure(
     "latency",
-    Effect.provide(LatencyBench.run(servers.redisUrl, Math.min(rounds, 4), scale), live("latency")),
+    Effect.provide(LatencyBench.run(servers, Math.min(rounds, 4), scale), live("latency")),
     latencyLines
   )
   yield* measure("anonymize", AnonymizeBench.run(rounds, scale), (one) => [

@@ -7,7 +7,8 @@ import { Effect, Fiber } from "effect"
 import * as BenchCustomer from "./BenchCustomer.ts"
 import * as BenchOutbox from "./BenchOutbox.ts"
 import { handWritten } from "./CreateBench.ts"
-import { drainByRelay } from "./DrainBench.ts"
+import { layerOf } from "./BenchServers.ts"
+import { drainByRelay, type Servers } from "./DrainBench.ts"
 import type { KeyWritten } from "./KeyWatcher.ts"
 import { percentile, round } from "./Measure.ts"
 
@@ -135,9 +136,14 @@ const byRelay = (redisUrl: string, count: number) =>
     })
   )
 
-/** A service has been running for a while: lets the compiler of the engine see both sides first. Not measured. */
-const warmUp = (redisUrl: string, count: number) =>
-  Effect.zipRight(byHand(redisUrl, count), byRelay(redisUrl, count))
+/**
+ * A service has been running for a while: lets the compiler of the engine see both sides first, in a database of
+ * their own, so that the one that is measured stays new. Not measured.
+ */
+const warmUp = ({ mongoUri, redisUrl }: Servers, scale: number) =>
+  Effect.all([comeAndGo(Math.round(50_000 * scale)), byHand(redisUrl, 500), byRelay(redisUrl, 500)], {
+    discard: true
+  }).pipe(Effect.provide(layerOf(mongoUri, "latency_warm_up", redisUrl)))
 
 const compare = (database: LatencyResult["database"], redisUrl: string, rounds: number, count: number) =>
   Effect.gen(function* () {
@@ -167,10 +173,11 @@ const comeAndGo = (messages: number) =>
  * (c) Save acknowledged -> visible in Redis, on a new database and again after many messages came and went,
  * against a change stream copied to Redis by hand. The two take turns.
  */
-export const run = (redisUrl: string, rounds: number, scale: number) =>
+export const run = (servers: Servers, rounds: number, scale: number) =>
   Effect.gen(function* () {
     const count = Math.round(250 * scale)
-    yield* warmUp(redisUrl, 3 * count)
+    const { redisUrl } = servers
+    yield* warmUp(servers, scale)
     const fresh = yield* compare("new", redisUrl, rounds, count)
     yield* comeAndGo(Math.round(500_000 * scale))
     const used = yield* compare("after many messages", redisUrl, rounds, count)
