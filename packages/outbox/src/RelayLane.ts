@@ -202,18 +202,24 @@ export const make = (
       return taken
     }
 
-    const nextBatch = Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      const due = keys.takeDue(now, options.batchSize)
-      const taken = takeNew(options.batchSize - due.length)
-      if (due.length + taken.length === 0) yield* waitForWork(now)
-      const { parked, send } = keys.admit(taken)
-      if (parked.length > 0) yield* leaveBehind(parked)
-      return due.length === 0 ? send : [...due, ...send]
-    })
-
     /** Under way. After a call that took too long all of it is sent again: twice is harmless. */
     let current: ReadonlyArray<Delivery> = []
+
+    /**
+     * Puts what can be sent into `current`; tells whether there was anything. Not interruptible: a time limit that
+     * expires just now must not hit it between taking messages and noting them.
+     */
+    const takeBatch = (now: number) =>
+      Effect.uninterruptible(
+        Effect.suspend(() => {
+          const due = keys.takeDue(now, options.batchSize)
+          const taken = takeNew(options.batchSize - due.length)
+          if (due.length + taken.length === 0) return Effect.succeed(false)
+          const { parked, send } = keys.admit(taken)
+          current = [...due, ...send]
+          return Effect.as(leaveBehind(parked), true)
+        })
+      )
 
     const deliver = (batch: ReadonlyArray<Delivery>) =>
       Effect.gen(function* () {
@@ -250,7 +256,10 @@ export const make = (
       })
 
     const step = Effect.gen(function* () {
-      if (current.length === 0) current = yield* nextBatch
+      if (current.length === 0) {
+        const now = yield* Clock.currentTimeMillis
+        if (!(yield* takeBatch(now))) yield* waitForWork(now)
+      }
       if (current.length > 0) yield* deliver(current)
     })
 
