@@ -1,5 +1,6 @@
+import { Backoff } from "@twinbox/outbox"
 import type { NotFound } from "@twinbox/repository"
-import { type Context, Clock, Duration, Effect, Layer, Random, Schedule } from "effect"
+import { type Context, Clock, Duration, Effect, Layer, Random } from "effect"
 import { Customers } from "./Customers.ts"
 import { fakeCustomer, fakePatch } from "./FakeCustomer.ts"
 import * as GeneratorBatch from "./GeneratorBatch.ts"
@@ -18,10 +19,7 @@ const poolCapacity = 10_000
 const startingPool = 1_000
 
 /** 100 ms to 2 s between attempts, with jitter, without end. */
-const outageSchedule = Schedule.exponential("100 millis").pipe(
-  Schedule.union(Schedule.spaced("2 seconds")),
-  Schedule.jittered
-)
+const outageSchedule = Backoff.between("100 millis", "2 seconds")
 
 /** After an error that trying again would not mend, a pause: it must not fill the log. */
 const pauseAfterRefusal = Duration.seconds(1)

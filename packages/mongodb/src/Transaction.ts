@@ -1,4 +1,4 @@
-import { OutboxError, Transaction as OutboxTransaction } from "@twinbox/outbox"
+import { Backoff, OutboxError, Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Cause, Context, Data, Duration, Effect, Option, Schedule } from "effect"
 import type { ClientSession, MongoClient, TransactionOptions } from "mongodb"
 import { MongoDatabase } from "./MongoDatabase.ts"
@@ -94,11 +94,7 @@ export const together = <A, E, R>(
 const driverCall = (call: () => Promise<void>) => Effect.tryPromise({ try: call, catch: (error) => error })
 
 const commitSchedule = (within: Duration.DurationInput) =>
-  Schedule.exponential("20 millis").pipe(
-    Schedule.union(Schedule.spaced("1 second")),
-    Schedule.jittered,
-    Schedule.upTo(within)
-  )
+  Backoff.between("20 millis", "1 second").pipe(Schedule.upTo(within))
 
 /** Sends the commit until its outcome is known. Committing again is harmless; running the body again would not be. */
 const commit = (session: ClientSession, within: Duration.DurationInput) => {
@@ -157,11 +153,7 @@ const attempt = <A, E, R>(
 
 /** 2 ms to 500 ms between attempts, a random share of it. */
 const attemptSchedule = (maxAttempts: number) =>
-  Schedule.exponential("2 millis").pipe(
-    Schedule.union(Schedule.spaced("500 millis")),
-    Schedule.jittered,
-    Schedule.intersect(Schedule.recurs(maxAttempts - 1))
-  )
+  Backoff.between("2 millis", "500 millis").pipe(Schedule.intersect(Schedule.recurs(maxAttempts - 1)))
 
 const isTransientFailure = (error: unknown): error is TransientFailure => error instanceof TransientFailure
 

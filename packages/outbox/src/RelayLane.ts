@@ -11,6 +11,7 @@ import {
   Schedule
 } from "effect"
 import * as CallWatch from "./CallWatch.ts"
+import * as Backoff from "./Backoff.ts"
 import type { Delivery } from "./Delivery.ts"
 import { LaneKeys } from "./LaneKeys.ts"
 import type { Message } from "./Message.ts"
@@ -39,11 +40,7 @@ export interface Lane {
 const unavailableFirstDelay = Duration.millis(100)
 
 /** While a sink is away: up to 5 s between attempts, with jitter, without end. */
-const unavailableSchedule = Schedule.exponential("200 millis").pipe(
-  Schedule.union(Schedule.spaced("5 seconds")),
-  Schedule.jittered,
-  Schedule.resetAfter("1 minute")
-)
+const unavailableSchedule = Backoff.between("200 millis", "5 seconds").pipe(Schedule.resetAfter("1 minute"))
 
 const orderKeyOf = (sink: Sink) => {
   const unordered = new Set(sink.topics.filter((topic) => !topic.ordered).map((topic) => topic.name))

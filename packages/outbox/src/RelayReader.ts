@@ -1,4 +1,5 @@
 import { Clock, type Context, Data, Duration, Effect, Metric, Schedule } from "effect"
+import * as Backoff from "./Backoff.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
 import type { Message } from "./Message.ts"
@@ -42,11 +43,7 @@ class NoRoom extends Data.TaggedError("NoRoom") {}
 
 const maxSweepShare = 0.01
 
-const retrySchedule = Schedule.exponential("50 millis").pipe(
-  Schedule.union(Schedule.spaced("2 seconds")),
-  Schedule.jittered,
-  Schedule.resetAfter("10 seconds")
-)
+const retrySchedule = Backoff.between("50 millis", "2 seconds").pipe(Schedule.resetAfter("10 seconds"))
 
 /** A record that is no message concerns every sink, and no key that could wait for it. */
 const corruptSettlement = (stored: Extract<Stored, { _tag: "Corrupt" }>, at: number): Settlement => ({

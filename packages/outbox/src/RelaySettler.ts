@@ -1,4 +1,5 @@
-import { Chunk, type Context, Effect, Metric, Queue, Schedule } from "effect"
+import { Chunk, type Context, Effect, Metric, Queue } from "effect"
+import * as Backoff from "./Backoff.ts"
 import * as Delivery from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
 import type { OutboxError } from "./OutboxError.ts"
@@ -9,10 +10,7 @@ import type { Lease, OutboxStore, Settlement } from "./OutboxStore.ts"
 const maxBatch = 1_000
 
 /** While the database is away: 50 ms to 5 s between attempts, with jitter, without end. */
-const storeSchedule = Schedule.exponential("50 millis").pipe(
-  Schedule.union(Schedule.spaced("5 seconds")),
-  Schedule.jittered
-)
+const storeSchedule = Backoff.between("50 millis", "5 seconds")
 
 const settlementOf = (delivery: Delivery.Delivery): Settlement => ({
   messageId: delivery.message.id,

@@ -1,3 +1,4 @@
+export * as Backoff from "./Backoff.ts"
 export * as DeliveryState from "./DeliveryState.ts"
 export * as Key from "./Key.ts"
 export * as Message from "./Message.ts"

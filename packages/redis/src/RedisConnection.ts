@@ -1,3 +1,4 @@
+import { Backoff } from "@twinbox/outbox"
 import { Config, Context, Deferred, Duration, Effect, Either, Layer, Redacted, Schedule } from "effect"
 import { RedisError, type RedisErrorReason } from "./RedisError.ts"
 import * as RedisLink from "./RedisLink.ts"
@@ -44,10 +45,7 @@ const defaults = { connectWithin: Duration.seconds(10), replyWithin: Duration.se
 const attemptWithin = Duration.seconds(3)
 
 /** 50 ms to 2 s between attempts, with jitter, without end. */
-const reconnectSchedule = Schedule.exponential("50 millis").pipe(
-  Schedule.union(Schedule.spaced("2 seconds")),
-  Schedule.jittered
-)
+const reconnectSchedule = Backoff.between("50 millis", "2 seconds")
 
 interface State {
   link: RedisLink.RedisLink | undefined
