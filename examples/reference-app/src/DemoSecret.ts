@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto"
 import { AnonymizeKey } from "@twinbox/anonymize"
 import { FileSystem } from "@effect/platform/FileSystem"
 import { Path } from "@effect/platform/Path"
@@ -29,7 +30,8 @@ const write = (path: string, secret: Redacted.Redacted) =>
     const files = yield* FileSystem
     const paths = yield* Path
     yield* files.makeDirectory(paths.dirname(path), { recursive: true })
-    const draft = `${path}.${process.pid}`
+    // A name of its own: one process can ask several times at once.
+    const draft = `${path}.${randomUUID()}`
     yield* files.writeFileString(draft, `${Redacted.value(secret)}\n`, { mode })
     yield* files.link(draft, path).pipe(
       Effect.catchIf(

@@ -381,7 +381,7 @@ suite("Group commit on MongoDB", (it) => {
     Effect.gen(function* () {
       const customers = yield* makeCustomers({ groupCommit: oneGroup })
       const database = yield* MongoDatabase.MongoDatabase
-      for (let round = 0; round < 5; round++) {
+      const round = Effect.gen(function* () {
         const [started, waiting] = [newId(), newId()]
         yield* failNext(database, 1, { failCommands: ["insert"], blockConnection: true, blockTimeMS: 100 })
         const first = yield* Effect.fork(customers.create({ ...ada, _id: started }))
@@ -392,7 +392,8 @@ suite("Group commit on MongoDB", (it) => {
         yield* Fiber.interrupt(first)
         expect((yield* stored(started)).messages).toHaveLength(1)
         expect(yield* stored(waiting)).toEqual(nothing)
-      }
+      })
+      yield* Effect.repeatN(Effect.scoped(round), 4)
     })
   )
 
