@@ -23,7 +23,7 @@ describe("a start that cannot succeed says why in one sentence", () => {
   it.scopedLive("an unknown role", () =>
     Effect.gen(function* () {
       expect(yield* lastLine({ env: {}, args: ["--roles", "generator,painter"] })).toBe(
-        "--roles: there is no role 'painter': the roles are generator, relay"
+        "--roles: there is no role 'painter': the roles are generator, relay, http"
       )
     })
   )
@@ -37,6 +37,24 @@ describe("a start that cannot succeed says why in one sentence", () => {
       expect(yield* lastLine({ env: { FAKER_BATCH_MIN: "11" } })).toBe(
         "reference-app: the setting FAKER_BATCH_MIN is 11 and over FAKER_BATCH_MAX, 10"
       )
+    })
+  )
+
+  it.scopedLive("a port that is taken, and a host that is another machine's", () =>
+    Effect.gen(function* () {
+      const { env } = yield* appDatabase
+      const http = { args: ["--roles", "http"] }
+      const app = yield* startApp({ env, ...http })
+      const [, port = ""] = yield* Effect.promise(() => app.waitFor(/HTTP: http:\/\/127\.0\.0\.1:(\d+) has/))
+      expect(yield* lastLine({ env: { ...env, PORT: port }, ...http })).toBe(
+        `reference-app: Port ${port} of 127.0.0.1 is taken: end the program that listens there, or choose another port with PORT (0 takes a free one).`
+      )
+      // An address that documentation only uses: https://www.rfc-editor.org/rfc/rfc5737
+      expect(yield* lastLine({ env: { ...env, HOST: "192.0.2.1" }, ...http })).toMatch(
+        /^reference-app: HOST 192\.0\.2\.1 is no address of this machine/
+      )
+      app.signal("SIGTERM")
+      yield* endsWith(app, 0)
     })
   )
 

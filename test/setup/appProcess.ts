@@ -9,12 +9,14 @@ import { Effect } from "effect"
 const root = new URL("../..", import.meta.url).pathname
 
 /** Names that would lead the app away from what a test gives it. */
-const foreign = /^(MONGODB_URI|REDIS_URL|ANONYMIZE_|FAKER_|LOG_|TWINBOX_DATA|npm_|NODE_OPTIONS|VITEST)/
+const foreign =
+  /^(MONGODB_URI|REDIS_URL|ANONYMIZE_|FAKER_|LOG_|TWINBOX_DATA|HOST$|PORT$|npm_|NODE_OPTIONS|VITEST)/
 
-/** What a fresh shell would have, with the compiled modules kept between starts. */
+/** What a fresh shell would have, with the compiled modules kept between starts, and a free port for each app. */
 const cleanEnvironment = (): NodeJS.ProcessEnv => ({
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name))),
-  NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-test-compile-cache")
+  NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-test-compile-cache"),
+  PORT: "0"
 })
 
 /** The command of `npm start`, to be run from any folder: without npm, a start is half a second faster. */

@@ -13,7 +13,7 @@ export const needsOnlyTheOutbox = (
 
 export const run = (
   memory: OutboxMemory.OutboxMemory,
-  outbox: Effect.Effect.Success<typeof Outbox.make>
+  outbox: Effect.Effect.Success<ReturnType<typeof Outbox.make>>
 ): ReadonlyArray<unknown> => [
   Effect.runPromise(memory.transact(Effect.provideService(append, Outbox.Outbox, outbox))),
   Effect.runPromise(memory.transact(Effect.provideService(appendAll, Outbox.Outbox, outbox)))

@@ -11,7 +11,9 @@ const appendAll = Effect.flatMap(Outbox.Outbox, (outbox) => outbox.appendAll([{ 
 
 export const needsOnlyTheOutbox: Effect.Effect<unknown, unknown, Outbox.Outbox> = append // error TS2375
 
-export const run = (outbox: Effect.Effect.Success<typeof Outbox.make>): ReadonlyArray<unknown> => [
+export const run = (
+  outbox: Effect.Effect.Success<ReturnType<typeof Outbox.make>>
+): ReadonlyArray<unknown> => [
   Effect.runPromise(Effect.provideService(append, Outbox.Outbox, outbox)), // error TS2379
   Effect.runPromise(Effect.provideService(appendAll, Outbox.Outbox, outbox)) // error TS2379
 ]

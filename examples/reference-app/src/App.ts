@@ -3,8 +3,9 @@ import type { Path } from "@effect/platform/Path"
 import type { MongoOutbox } from "@twinbox/mongodb"
 import { Data, Duration, Effect, Either, Exit, Fiber, Layer, Option, Scope } from "effect"
 import { MirrorRedis } from "./MirrorRedis.ts"
+import { Readiness, Unready } from "./Readiness.ts"
 import { RoleFailures, type RoleError } from "./RoleFailures.ts"
-import { names, type RoleName, without } from "./Roles.ts"
+import { isWhole, type RoleName, without } from "./Roles.ts"
 import { Screen } from "./Screen.ts"
 import { Settings } from "./Settings.ts"
 import type { StatusBoard } from "./StatusBoard.ts"
@@ -18,6 +19,7 @@ export type Environment =
   | MirrorRedis
   | MongoOutbox.Services
   | Path
+  | Readiness
   | RoleFailures
   | Screen
   | Settings
@@ -82,10 +84,7 @@ const conclude = (chosen: ReadonlyArray<RoleName>) =>
       Summary.count,
       (error) => new Disagreement({ message: `there is no summary: ${error.message}` })
     )
-    const { agrees, sentence } = Summary.judge(
-      summary,
-      names.every((name) => chosen.includes(name))
-    )
+    const { agrees, sentence } = Summary.judge(summary, isWhole(chosen))
     yield* report(summary, sentence)
     if (!agrees) return yield* new Disagreement({ message: sentence })
     return undefined
@@ -103,6 +102,25 @@ const report = (summary: Summary.Summary, sentence: string) =>
     } else for (const line of [...Summary.render(summary), `  ${sentence}`]) screen.line(line)
   })
 
+type Phase = "starting" | "running" | "stopping"
+
+/** A process is not ready while it starts or stops, or once a role has failed; the result notes what it is doing. */
+const checkRoles = Effect.gen(function* () {
+  const readiness = yield* Readiness
+  const failures = yield* RoleFailures
+  let current: Phase = "starting"
+  const check = Effect.gen(function* () {
+    if (current !== "running") return yield* new Unready({ reason: `the app is ${current}` })
+    if (Option.isSome(yield* failures.poll)) return yield* new Unready({ reason: "a role has failed" })
+    return undefined
+  })
+  yield* readiness.add("roles", check)
+  return (phase: Phase) =>
+    Effect.sync(() => {
+      current = phase
+    })
+})
+
 /**
  * Runs roles until the program is to stop or one of them fails. Then they stop in their order: what writes
  * first, then what carries; the counts come last, when nothing of this process is moving any more.
@@ -113,13 +131,16 @@ export const run = (wanted: ReadonlyArray<RoleName>, layers: RoleLayers) =>
       const signal = yield* StopSignal
       const failures = yield* RoleFailures
       const chosen = yield* startable(wanted)
+      const enter = yield* checkRoles
       const running = yield* startAll(chosen, layers)
       yield* signal.takeOver
+      yield* enter("running")
       yield* Effect.logInfo(`running: ${chosen.join(", ")}; Ctrl-C stops`)
       const status = yield* Effect.forkScoped(StatusLine.run)
       yield* Effect.raceFirst(signal.received, failures.first).pipe(
         Effect.onExit(() => Fiber.interrupt(status))
       )
+      yield* enter("stopping")
       yield* Effect.logInfo("stopping: what is under way is finished and delivered first")
       yield* Effect.forEach(running, stop, { discard: true })
       yield* conclude(chosen)

@@ -9,6 +9,7 @@ import * as Database from "./Database.ts"
 import * as Logs from "./Logs.ts"
 import * as MirrorRedis from "./MirrorRedis.ts"
 import * as PseudonymKey from "./PseudonymKey.ts"
+import * as Readiness from "./Readiness.ts"
 import * as RoleFailures from "./RoleFailures.ts"
 import { names, parse, type RoleName, roles } from "./Roles.ts"
 import * as Screen from "./Screen.ts"
@@ -35,7 +36,8 @@ const layers = {
     Layer.provide(Customers.layer),
     Layer.provide(PseudonymKey.layerConfig)
   ),
-  relay: roles.relay.layer.pipe(Layer.provide(MirrorRedis.connection))
+  relay: roles.relay.layer.pipe(Layer.provide(MirrorRedis.connection)),
+  http: roles.http.layer
 }
 
 /** What every role finds: bad settings are told before any server is started. */
@@ -43,7 +45,7 @@ const environment = (chosen: ReadonlyArray<RoleName>) => {
   const needsRedis = chosen.some((name) => roles[name].needs.has("Redis"))
   const servers = Layer.merge(Database.layer, needsRedis ? MirrorRedis.layer : MirrorRedis.layerUnneeded)
   return servers.pipe(
-    Layer.provideMerge(Layer.merge(RoleFailures.layer, StatusBoard.layer)),
+    Layer.provideMerge(Layer.mergeAll(Readiness.layer, RoleFailures.layer, StatusBoard.layer)),
     Layer.provideMerge(Logs.layer),
     Layer.provideMerge(Settings.layerConfig)
   )

@@ -1,12 +1,13 @@
 import { OutboxMetrics, OutboxStore, Relay } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
-import { Clock, Duration, Effect, Layer, Metric, Ref, Schedule } from "effect"
+import { Clock, type Context, Duration, Effect, Layer, Metric, Ref, Schedule } from "effect"
 import { customerTopic } from "./Customer.ts"
+import { Readiness, Unready } from "./Readiness.ts"
 import { type RoleError, RoleFailures } from "./RoleFailures.ts"
 import { StatusBoard, type StatusItem } from "./StatusBoard.ts"
 
 export type Requirements =
-  OutboxStore.OutboxStore | RedisConnection.RedisConnection | RoleFailures | StatusBoard
+  OutboxStore.OutboxStore | RedisConnection.RedisConnection | Readiness | RoleFailures | StatusBoard
 
 /** How long a stop waits for the outbox to be empty. What is left in it is delivered by the next run. */
 const drainWithin = Duration.seconds(2)
@@ -31,6 +32,27 @@ const mirrorState = (mirror: RedisMirror.RedisMirror<"anonymized">) =>
     Effect.timeout(answerWithin),
     Effect.orElseSucceed(() => "away"),
     Effect.map((state): StatusItem => ({ name: "mirror", value: state, text: `mirror ${state}` }))
+  )
+
+/** Redis answers, and the mirror has everything that was given to it. */
+const checkMirror = (mirror: RedisMirror.RedisMirror<"anonymized">) =>
+  mirror.ready.pipe(
+    Effect.mapError(({ message }) => new Unready({ reason: message })),
+    Effect.filterOrFail(
+      (isReady) => isReady,
+      () => new Unready({ reason: "Redis has lost the mirror's data; it must be rebuilt" })
+    ),
+    Effect.asVoid
+  )
+
+/** A member without slots stands by for those who have them. */
+const checkRelay = (relay: Context.Tag.Service<Relay.Relay>) =>
+  relay.status.pipe(
+    Effect.filterOrFail(
+      ({ isMember, slots }) => isMember || slots > 0,
+      () => new Unready({ reason: "the relay takes no part in the outbox" })
+    ),
+    Effect.asVoid
   )
 
 interface Reading {
@@ -87,6 +109,10 @@ export const layer: Layer.Layer<never, RoleError, Requirements> = Layer.scopedDi
     // Finalizers run last first: drain, then the relay stops.
     const context = yield* Effect.context<Effect.Effect.Context<typeof drain>>()
     yield* Effect.addFinalizer(() => Effect.provide(drain, context))
+
+    const readiness = yield* Readiness
+    yield* readiness.add("redis", checkMirror(mirror))
+    yield* readiness.add("relay", checkRelay(relay))
 
     const rate = yield* deliveryRate(mirror.name)
     const age = Effect.gen(function* () {

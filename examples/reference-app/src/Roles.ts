@@ -1,5 +1,6 @@
 import { Either, type Layer } from "effect"
 import * as Generator from "./Generator.ts"
+import * as HttpRole from "./HttpRole.ts"
 import * as RelayRole from "./RelayRole.ts"
 import type { RoleError } from "./RoleFailures.ts"
 
@@ -18,12 +19,13 @@ export interface Role<R> {
 const needs = (...servers: ReadonlyArray<Need>): ReadonlySet<Need> => new Set(servers)
 
 /**
- * All roles, in the order in which they stop: those that write before those that carry on what was written.
- * They start the other way round.
+ * All roles, in the order in which they stop: those that write before those that carry on what was written,
+ * and last who can be asked how things stand. They start the other way round.
  */
 export const roles: {
   readonly generator: Role<Generator.Requirements>
   readonly relay: Role<RelayRole.Requirements>
+  readonly http: Role<HttpRole.Requirements>
 } = {
   generator: {
     purpose: "saves, changes and deletes fake customers",
@@ -34,6 +36,11 @@ export const roles: {
     purpose: "brings the outbox to the mirror in Redis",
     needs: needs("MongoDB", "Redis"),
     layer: RelayRole.layer
+  },
+  http: {
+    purpose: "answers /metrics, /healthz and /readyz",
+    needs: needs("MongoDB"),
+    layer: HttpRole.layer
   }
 }
 
@@ -58,6 +65,10 @@ export const parse = (text: string): Either.Either<ReadonlyArray<RoleName>, stri
     ? Either.left(`name at least one role of ${names.join(", ")}`)
     : Either.right(names.filter((name) => words.includes(name)))
 }
+
+/** Whether these roles both write and deliver, so that nobody else is expected to. */
+export const isWhole = (chosen: ReadonlyArray<RoleName>): boolean =>
+  chosen.includes("generator") && chosen.includes("relay")
 
 /** The roles that can run without this server. */
 export const without = (chosen: ReadonlyArray<RoleName>, server: Need): ReadonlyArray<RoleName> =>

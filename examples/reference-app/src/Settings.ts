@@ -12,6 +12,14 @@ export interface GeneratorSettings {
   readonly deleteShare: number
 }
 
+/** Where HTTP is served. */
+export interface HttpSettings {
+  /** A name or an address of this machine. */
+  readonly host: string
+  /** 0 takes a free one. */
+  readonly port: number
+}
+
 /**
  * - `auto`: a live line on a terminal, else as `plain`.
  * - `plain`: lines of text.
@@ -31,6 +39,7 @@ export class Settings extends Context.Tag("@twinbox/reference-app/Settings")<
     /** None: whatever the command line says. */
     readonly logLevel: Option.Option<LogLevel.LogLevel>
     readonly generator: GeneratorSettings
+    readonly http: HttpSettings
   }
 >() {}
 
@@ -87,6 +96,11 @@ const generator = Config.all({
   })
 )
 
+const http = Config.all({
+  host: Config.withDefault(Config.nonEmptyString("HOST"), "127.0.0.1"),
+  port: number("PORT", 3_000, [0, 65_535], true)
+})
+
 const logFormats: Readonly<Record<LogFormat, LogFormat>> = { auto: "auto", plain: "plain", json: "json" }
 
 const logLevels = {
@@ -103,7 +117,8 @@ const settings = Config.all({
   isMongoGiven: Config.map(Config.option(Config.nonEmptyString("MONGODB_URI")), Option.isSome),
   logFormat: Config.withDefault(oneOf("LOG_FORMAT", logFormats), "auto"),
   logLevel: Config.option(oneOf("LOG_LEVEL", logLevels)),
-  generator
+  generator,
+  http
 })
 
 export const layerConfig: Layer.Layer<Settings, ConfigError.ConfigError> = Layer.effect(

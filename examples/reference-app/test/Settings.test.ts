@@ -29,19 +29,28 @@ describe("settings", () => {
       isMongoGiven: false,
       logFormat: "auto",
       logLevel: Option.none(),
-      generator: { delayMillis: 200, batchMin: 1, batchMax: 10, updateShare: 0.2, deleteShare: 0.05 }
+      generator: { delayMillis: 200, batchMin: 1, batchMax: 10, updateShare: 0.2, deleteShare: 0.05 },
+      http: { host: "127.0.0.1", port: 3000 }
     }
     expect(read({})).toEqual(Either.right(preset))
     expect(read({ FAKER_BATCH_MAX: "", LOG_LEVEL: "", MONGODB_URI: "" })).toEqual(Either.right(preset))
   })
 
   it("are read as they are meant", () => {
-    const values = { LOG_LEVEL: "Debug", LOG_FORMAT: "json", FAKER_DELETE_SHARE: "0", MONGODB_URI: "x" }
+    const values = {
+      LOG_LEVEL: "Debug",
+      LOG_FORMAT: "json",
+      FAKER_DELETE_SHARE: "0",
+      MONGODB_URI: "x",
+      HOST: "::",
+      PORT: "0"
+    }
     expect(Either.getOrThrow(read(values))).toMatchObject({
       logLevel: Option.some(LogLevel.Debug),
       logFormat: "json",
       isMongoGiven: true,
-      generator: { deleteShare: 0 }
+      generator: { deleteShare: 0 },
+      http: { host: "::", port: 0 }
     })
   })
 
@@ -51,6 +60,8 @@ describe("settings", () => {
     ["FAKER_BATCH_MAX", "2.5"],
     ["FAKER_UPDATE_SHARE", "1.1"],
     ["FAKER_DELETE_SHARE", "NaN"],
+    ["PORT", "65536"],
+    ["PORT", "http"],
     ["LOG_LEVEL", "constructor"]
   ])("%s=%s is refused by its name", (name, value) => {
     expect(problem({ [name]: value })).toMatch(

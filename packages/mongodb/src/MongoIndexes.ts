@@ -9,17 +9,29 @@ import * as OutboxRecord from "./OutboxRecord.ts"
 export const collections = {
   outbox: "outbox",
   dead: "outbox_dead",
+  delivered: "outbox_delivered",
+  relays: "outbox_relays",
   leases: "outbox_leases",
   sinks: "outbox_sinks",
   sequences: "outbox_sequences",
+  streams: "outbox_streams",
   schema: "twinbox_schema"
 } as const
 
 /** Names of the indexes that reads ask for by hint. */
-export const indexNames = { ready: "ready", behind: "behind", deadByKey: "sink_slot_key" } as const
+export const indexNames = {
+  ready: "ready",
+  behind: "behind",
+  scheduled: "scheduled",
+  deadByKey: "sink_slot_key",
+  deadByAge: "at",
+  deliveredByPlace: "key_sequence_ordinal",
+  deliveredByAge: "deliveredAt",
+  deliveredExpiry: "expireAt"
+} as const
 
 /** Raised whenever indexes or validators change. */
-export const version = 1
+export const version = 2
 
 const place = { slot: 1, key: 1, sequence: 1, ordinal: 1 } as const
 
@@ -30,9 +42,22 @@ const place = { slot: 1, key: 1, sequence: 1, ordinal: 1 } as const
 const indexes: Readonly<Record<string, ReadonlyArray<IndexDescription>>> = {
   [collections.outbox]: [
     { name: indexNames.ready, key: place, unique: true, partialFilterExpression: { state: "ready" } },
-    { name: indexNames.behind, key: { behind: 1, ...place }, partialFilterExpression: { state: "behind" } }
+    { name: indexNames.behind, key: { behind: 1, ...place }, partialFilterExpression: { state: "behind" } },
+    {
+      name: indexNames.scheduled,
+      key: { availableAt: 1, slot: 1 },
+      partialFilterExpression: { state: "scheduled" }
+    }
   ],
-  [collections.dead]: [{ name: indexNames.deadByKey, key: { sink: 1, slot: 1, key: 1 } }]
+  [collections.dead]: [
+    { name: indexNames.deadByKey, key: { sink: 1, slot: 1, key: 1 } },
+    { name: indexNames.deadByAge, key: { at: 1, _id: 1 } }
+  ],
+  [collections.delivered]: [
+    { name: indexNames.deliveredByPlace, key: { key: 1, sequence: 1, ordinal: 1 } },
+    { name: indexNames.deliveredByAge, key: { deliveredAt: 1 } },
+    { name: indexNames.deliveredExpiry, key: { expireAt: 1 }, expireAfterSeconds: 0 }
+  ]
 }
 
 const validators: Readonly<Record<string, Document>> = {
@@ -50,16 +75,24 @@ const validators: Readonly<Record<string, Document>> = {
         payload: { bsonType: ["string", "null"] },
         headers: { bsonType: "object" },
         createdAt: { bsonType: "date" },
-        state: { enum: ["ready", "behind"] },
-        behind: { bsonType: "array", items: { bsonType: "string" } }
+        availableAt: { bsonType: "date" },
+        state: { enum: ["ready", "behind", "scheduled"] },
+        behind: { bsonType: "array", items: { bsonType: "string" } },
+        marks: { bsonType: "object" },
+        history: { bsonType: "array", items: { bsonType: "object", required: ["at", "reason", "error"] } }
       }
     }
   },
   [collections.leases]: {
     $jsonSchema: {
       bsonType: "object",
-      required: ["owner", "epoch"],
-      properties: { owner: { bsonType: ["string", "null"] }, epoch: { bsonType: "number", minimum: 0 } }
+      required: ["owner", "epoch", "suspect", "changes"],
+      properties: {
+        owner: { bsonType: ["string", "null"] },
+        epoch: { bsonType: "number", minimum: 0 },
+        suspect: { bsonType: "bool" },
+        changes: { bsonType: "number", minimum: 0 }
+      }
     }
   }
 }
@@ -115,6 +148,33 @@ const ensureDocuments = (db: Db, name: string, documents: ReadonlyArray<{ readon
 
 const withoutId = ({ _id, ...rest }: { readonly _id: string | number }): Document => rest
 
+/**
+ * Gives what version 1 left the fields of version 2. What is that far already is left alone. Relays of version 1 must
+ * have stopped; a slot that one of them did not give back is suspect.
+ */
+const upgradeDocuments = (db: Db) =>
+  Effect.all(
+    [
+      attempt(() =>
+        db
+          .collection(collections.leases)
+          .updateMany({ suspect: { $exists: false } }, [
+            { $set: { suspect: { $not: ["$clean"] }, changes: 0 } },
+            { $unset: ["clean", "writes"] }
+          ])
+      ),
+      attempt(() =>
+        db
+          .collection(collections.sinks)
+          .updateMany({ isMirror: { $exists: false } }, { $set: { isMirror: false } })
+      ),
+      attempt(() =>
+        db.collection(collections.dead).updateMany({ history: { $exists: false } }, { $set: { history: [] } })
+      )
+    ],
+    { discard: true }
+  )
+
 const storedVersion = (db: Db) =>
   attempt(() =>
     db.collection<{ _id: string; version: number }>(collections.schema).findOne({ _id: "outbox" })
@@ -142,7 +202,8 @@ export const ensure: Effect.Effect<void, MongoError.MongoError, MongoDatabase> =
   yield* ensureDocuments(
     db,
     collections.leases,
-    Slot.all.map((slot) => ({ _id: slot, owner: null, epoch: 0, clean: true }))
+    Slot.all.map((slot) => ({ _id: slot, owner: null, epoch: 0, suspect: false, changes: 0 }))
   )
+  yield* upgradeDocuments(db)
   yield* storeVersion(db)
 })

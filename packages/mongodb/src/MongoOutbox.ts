@@ -8,7 +8,7 @@ import * as MongoOutboxStore from "./MongoOutboxStore.ts"
 export type Services = MongoDatabase.MongoDatabase | OutboxStore.OutboxStore | Outbox.Outbox
 
 const over = <E>(database: Layer.Layer<MongoDatabase.MongoDatabase, E>) =>
-  Outbox.layer.pipe(Layer.provideMerge(MongoOutboxStore.layer), Layer.provideMerge(database))
+  Outbox.layer().pipe(Layer.provideMerge(MongoOutboxStore.layer), Layer.provideMerge(database))
 
 /** A database, its outbox store and the outbox itself, from one connection string. */
 export const layer = (

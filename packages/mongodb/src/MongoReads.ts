@@ -16,9 +16,10 @@ import * as OutboxRecord from "./OutboxRecord.ts"
 const batchSize = 1_000
 
 /** How long the server holds an idle read of the feed before it answers with nothing. */
-const maxAwaitMillis = 2_000
+const maxAwaitMillis = 5_000
 
 const placeOrder = { slot: 1, key: 1, sequence: 1, ordinal: 1 } as const
+const keyOrder = { key: 1, sequence: 1, ordinal: 1 } as const
 
 /** The cluster's own time of an operation. */
 interface MongoPosition extends OutboxStore.Position {
@@ -58,12 +59,20 @@ const sessionSince = (client: MongoClient, since: OutboxStore.Position | undefin
   return session
 }
 
+interface Pass {
+  readonly filter: Document
+  /** The index to read. */
+  readonly hint: string
+  /** The order of the index. */
+  readonly sort: Readonly<Record<string, 1>>
+  readonly batchSize: number
+  readonly since?: OutboxStore.Position | undefined
+}
+
 const openCursor = (
   client: MongoClient,
   collection: Collection<Document>,
-  filter: Document,
-  hint: string,
-  since: OutboxStore.Position | undefined
+  { batchSize, filter, hint, since, sort }: Pass
 ): Effect.Effect<OutboxStore.Cursor, never, Scope.Scope> =>
   Effect.gen(function* () {
     // One finalizer for both: Effect 3.22 can lose an interruption between two finalizers of one scope.
@@ -74,7 +83,7 @@ const openCursor = (
           session,
           hint,
           batchSize,
-          sort: placeOrder,
+          sort,
           // Only what a majority has: a message that a new primary does not know must not be delivered.
           readConcern: { level: "majority" },
           readPreference: "primary"
@@ -102,33 +111,41 @@ const openCursor = (
 
 /** One forward pass over ready messages. */
 export const ready = (client: MongoClient, db: Db, { since, slots }: OutboxStore.ReadyOptions) =>
-  openCursor(
-    client,
-    db.collection(collections.outbox),
-    { state: "ready", ...slotFilter("slot", slots) },
-    indexNames.ready,
+  openCursor(client, db.collection(collections.outbox), {
+    filter: { state: "ready", ...slotFilter("slot", slots) },
+    hint: indexNames.ready,
+    sort: placeOrder,
+    batchSize,
     since
-  )
+  })
 
-/** One forward pass over what a sink owes, without keys that wait for a person. */
+/** One forward pass over what a sink owes, without some keys. */
 export const behind = (
   client: MongoClient,
   db: Db,
   { sink, slots }: OutboxStore.BehindOptions,
-  blockedKeys: ReadonlyArray<string>
+  without: ReadonlyArray<string>
 ) =>
-  openCursor(
-    client,
-    db.collection(collections.outbox),
-    {
+  openCursor(client, db.collection(collections.outbox), {
+    filter: {
       state: "behind",
       behind: sink,
       ...slotFilter("slot", slots),
-      ...(blockedKeys.length === 0 ? {} : { key: { $nin: blockedKeys } })
+      ...(without.length === 0 ? {} : { key: { $nin: without } })
     },
-    indexNames.behind,
-    undefined
-  )
+    hint: indexNames.behind,
+    sort: placeOrder,
+    batchSize
+  })
+
+/** One forward pass over delivered messages, each key in its order. */
+export const delivered = (client: MongoClient, db: Db, filter: Document, batchSize: number) =>
+  openCursor(client, db.collection(collections.delivered), {
+    filter,
+    hint: indexNames.deliveredByPlace,
+    sort: keyOrder,
+    batchSize
+  })
 
 /** The stream's start is inclusive; what happened at the position itself is left to the read of the collection. */
 const following = (time: Timestamp): Timestamp =>
@@ -138,7 +155,14 @@ const feedCommand = (slots: ReadonlyArray<number>, startAtOperationTime: Timesta
   aggregate: collections.outbox,
   pipeline: [
     { $changeStream: { startAtOperationTime } },
-    { $match: { operationType: "insert", ...slotFilter("fullDocument.slot", slots) } },
+    // What is inserted as scheduled or behind is not ready.
+    {
+      $match: {
+        operationType: "insert",
+        "fullDocument.state": "ready",
+        ...slotFilter("fullDocument.slot", slots)
+      }
+    },
     { $project: { fullDocument: 1 } }
   ],
   cursor: { batchSize },

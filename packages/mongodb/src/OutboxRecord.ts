@@ -2,6 +2,13 @@ import { Key, Message, type OutboxStore, Slot } from "@twinbox/outbox"
 import { Either, ParseResult } from "effect"
 import { BSON } from "mongodb"
 
+/** An attempt that failed, as collections hold it. */
+export interface HistoryRecord {
+  readonly at: Date
+  readonly reason: string
+  readonly error: string
+}
+
 /** A message as the collection `outbox` holds it. */
 export interface OutboxRecord {
   readonly _id: string
@@ -13,26 +20,15 @@ export interface OutboxRecord {
   readonly payload: string | null
   readonly headers: Readonly<Record<string, string>>
   readonly createdAt: Date
-  readonly state: "ready" | "behind"
+  /** The message is not delivered before. */
+  readonly availableAt?: Date
+  readonly state: "ready" | "behind" | "scheduled"
   /** Only with `state: "behind"`. */
   readonly behind?: ReadonlyArray<string>
-}
-
-/** A message given up on, as the collection `outbox_dead` holds it, with a copy of the record. */
-export interface DeadRecord {
-  readonly _id: string
-  readonly messageId: string
-  readonly slot: number
-  readonly sink: string
-  readonly key: string | null
-  readonly topic: string | null
-  readonly sequence: number | null
-  readonly reason: string
-  readonly error: string
-  readonly attempts: number
-  readonly blocks: boolean
-  readonly at: Date
-  readonly record: unknown
+  /** By sink: how often the owner of a suspect slot was about to send it. */
+  readonly marks?: Readonly<Record<string, number>>
+  /** Only of a dead letter that somebody requeued. */
+  readonly history?: ReadonlyArray<HistoryRecord>
 }
 
 export const fromMessage = (message: Message.Message): OutboxRecord => ({
@@ -45,8 +41,20 @@ export const fromMessage = (message: Message.Message): OutboxRecord => ({
   payload: message.payload,
   headers: message.headers,
   createdAt: new Date(message.createdAt),
-  state: "ready"
+  ...(message.availableAt === undefined
+    ? { state: "ready" }
+    : { state: "scheduled", availableAt: new Date(message.availableAt) })
 })
+
+export const fromHistory = (
+  history: ReadonlyArray<OutboxStore.FailedAttempt>
+): ReadonlyArray<HistoryRecord> =>
+  history.map(({ at, error, reason }) => ({ at: new Date(at), reason, error }))
+
+export const toHistory = (
+  history: ReadonlyArray<HistoryRecord>
+): ReadonlyArray<OutboxStore.FailedAttempt> =>
+  history.map(({ at, error, reason }) => ({ at: at.getTime(), reason, error }))
 
 const sentinelPrefix = "sentinel/"
 
@@ -79,10 +87,10 @@ const extendedJsonPrefix = "ejson:"
 const idText = (id: unknown): string =>
   typeof id === "string" ? id : extendedJsonPrefix + BSON.EJSON.stringify(id, { relaxed: false })
 
-/** The `_id` that `idText` named. */
-export const idValue = (text: string): unknown =>
+/** The `_id` that `idText` named. Its type is that of all but foreign records. */
+export const idValue = (text: string): string =>
   text.startsWith(extendedJsonPrefix)
-    ? BSON.EJSON.parse(text.slice(extendedJsonPrefix.length), { relaxed: false })
+    ? (BSON.EJSON.parse(text.slice(extendedJsonPrefix.length), { relaxed: false }) as string)
     : text
 
 const isInt = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
@@ -92,6 +100,25 @@ const areHeaders = (value: unknown): boolean => {
   for (const name in value) if (typeof (value as Record<string, unknown>)[name] !== "string") return false
   return true
 }
+
+const areMarks = (value: unknown): boolean => {
+  if (typeof value !== "object" || value === null) return false
+  for (const sink in value) if (!isInt((value as Record<string, unknown>)[sink])) return false
+  return true
+}
+
+const areSinks = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((name) => typeof name === "string")
+
+const isHistory = (value: unknown): boolean =>
+  Array.isArray(value) &&
+  value.every(
+    (attempt: Partial<HistoryRecord> | null) =>
+      attempt?.at instanceof Date && typeof attempt.reason === "string" && typeof attempt.error === "string"
+  )
+
+/** What relays write beside the message. */
+const bookkeeping = { behind: areSinks, marks: areMarks, history: isHistory } as const
 
 /** The same check as the Schema of a message, by hand: it runs for every message that a relay reads. */
 const isWellFormed = (record: Partial<OutboxRecord>): record is OutboxRecord =>
@@ -107,7 +134,11 @@ const isWellFormed = (record: Partial<OutboxRecord>): record is OutboxRecord =>
   record.topic.length > 0 &&
   (record.payload === null || typeof record.payload === "string") &&
   areHeaders(record.headers) &&
-  record.createdAt instanceof Date
+  record.createdAt instanceof Date &&
+  (record.availableAt === undefined || record.availableAt instanceof Date) &&
+  (record.behind === undefined || bookkeeping.behind(record.behind)) &&
+  (record.marks === undefined || bookkeeping.marks(record.marks)) &&
+  (record.history === undefined || bookkeeping.history(record.history))
 
 const toMessage = (record: OutboxRecord): Message.Message => ({
   id: record._id,
@@ -118,26 +149,56 @@ const toMessage = (record: OutboxRecord): Message.Message => ({
   ordinal: record.ordinal,
   payload: record.payload,
   headers: record.headers,
-  createdAt: record.createdAt.getTime()
+  createdAt: record.createdAt.getTime(),
+  ...(record.availableAt === undefined ? {} : { availableAt: record.availableAt.getTime() })
 })
 
-/** Field names and what is wrong with them, never values. */
-const issuesOf = (record: Record<string, unknown>): ReadonlyArray<string> => {
-  const { _id, createdAt, ...rest } = record
+const toMillis = (value: unknown): unknown => (value instanceof Date ? value.getTime() : value)
+
+/** Fields of the message that its Schema refuses. */
+const messageIssues = (record: Record<string, unknown>): ReadonlyArray<string> => {
+  const { _id, availableAt, createdAt, ...rest } = record
   const decoded = Message.decodeUnknown({
     ...rest,
     id: _id,
-    createdAt: createdAt instanceof Date ? createdAt.getTime() : createdAt
+    createdAt: toMillis(createdAt),
+    ...(availableAt === undefined ? {} : { availableAt: toMillis(availableAt) })
   })
-  if (Either.isRight(decoded)) return ["the record is malformed"]
+  if (Either.isRight(decoded)) return []
   const paths = ParseResult.ArrayFormatter.formatIssueSync(decoded.left).map((issue) => issue.path.join("."))
-  return [...new Set(paths)].map((path) => (path === "" ? "slot does not fit the key" : `${path}: invalid`))
+  return paths.map((path) => (path === "" ? "slot does not fit the key" : `${path}: invalid`))
+}
+
+const states: ReadonlySet<unknown> = new Set(["ready", "behind", "scheduled"])
+
+const bookkeepingIssues = (record: Record<string, unknown>): ReadonlyArray<string> => [
+  ...(states.has(record["state"]) ? [] : ["state: invalid"]),
+  ...Object.entries(bookkeeping).flatMap(([field, isValid]) =>
+    record[field] === undefined || isValid(record[field]) ? [] : [`${field}: invalid`]
+  )
+]
+
+/** Names a document of `outbox` that no sink can have: field names and what is wrong with them, never values. */
+export const toCorrupt = (document: Record<string, unknown>): OutboxStore.Stored => {
+  const { slot } = document
+  const issues = new Set([...messageIssues(document), ...bookkeepingIssues(document)])
+  return {
+    _tag: "Corrupt",
+    id: idText(document["_id"]),
+    slot: isInt(slot) && slot < Slot.count ? slot : 0,
+    issues: issues.size === 0 ? ["the record is malformed"] : [...issues]
+  }
 }
 
 /** Reads a document of `outbox` as a message, or says what is wrong with it. */
 export const toStored = (document: Record<string, unknown>): OutboxStore.Stored => {
   const record = document as Partial<OutboxRecord>
-  if (isWellFormed(record)) return { _tag: "Message", message: toMessage(record) }
-  const slot = isInt(record.slot) && record.slot < Slot.count ? record.slot : 0
-  return { _tag: "Corrupt", id: idText(document["_id"]), slot, issues: issuesOf(document) }
+  if (!isWellFormed(record)) return toCorrupt(document)
+  const { history, marks } = record
+  return {
+    _tag: "Message",
+    message: toMessage(record),
+    ...(marks === undefined || Object.keys(marks).length === 0 ? {} : { marks }),
+    ...(history === undefined || history.length === 0 ? {} : { history: toHistory(history) })
+  }
 }

@@ -163,33 +163,43 @@ const givenUp = (error: TransientFailure, attempts: number) =>
     ? new MongoError.WriteContention({ attempts })
     : new MongoError.Unavailable({ cause: MongoError.fromDriver(error.cause)._tag })
 
-const runOutermost = <A, E, R>(
-  client: MongoClient,
+/**
+ * Runs an effect in a transaction of a session that the caller keeps. It joins no other transaction, and the caller
+ * sees to it that nothing else uses the session meanwhile.
+ */
+export const runOn = <A, E, R>(
+  session: ClientSession,
   body: Effect.Effect<A, E, R>,
-  given: Options
+  given: Options = {}
 ): Effect.Effect<A, E | MongoError.MongoError, Exclude<R, OutboxTransaction.Transaction>> => {
   const options = { ...defaults, ...given }
   const concluded = (error: E | MongoError.MongoError | TransientFailure) =>
     isTransientFailure(error) ? givenUp(error, options.maxAttempts) : (error as E | MongoError.MongoError)
-  return Effect.acquireUseRelease(
-    Effect.sync(() => client.startSession()),
-    (session) =>
-      attempt(session, body, options.commitWithin).pipe(
-        // The first attempt does without the machinery of retries: it nearly always succeeds.
-        Effect.catchIf(isTransientFailure, (first) => {
-          const schedule = attemptSchedule(options.maxAttempts - 1)
-          return options.maxAttempts > 1
-            ? Effect.retry(Effect.delay(attempt(session, body, options.commitWithin), "2 millis"), {
-                while: isTransientFailure,
-                schedule
-              })
-            : Effect.fail(first)
-        }),
-        Effect.mapError(concluded)
-      ),
-    (session) => Effect.promise(() => session.endSession())
+  return attempt(session, body, options.commitWithin).pipe(
+    // The first attempt does without the machinery of retries: it nearly always succeeds.
+    Effect.catchIf(isTransientFailure, (first) => {
+      const schedule = attemptSchedule(options.maxAttempts - 1)
+      return options.maxAttempts > 1
+        ? Effect.retry(Effect.delay(attempt(session, body, options.commitWithin), "2 millis"), {
+            while: isTransientFailure,
+            schedule
+          })
+        : Effect.fail(first)
+    }),
+    Effect.mapError(concluded)
   )
 }
+
+const runOutermost = <A, E, R>(
+  client: MongoClient,
+  body: Effect.Effect<A, E, R>,
+  options: Options
+): Effect.Effect<A, E | MongoError.MongoError, Exclude<R, OutboxTransaction.Transaction>> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => client.startSession()),
+    (session) => runOn(session, body, options),
+    (session) => Effect.promise(() => session.endSession())
+  )
 
 /**
  * Runs an effect in one MongoDB transaction: all that it wrote commits at its success, nothing at its

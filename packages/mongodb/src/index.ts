@@ -1,5 +1,6 @@
 export * as MongoDatabase from "./MongoDatabase.ts"
 export * as MongoError from "./MongoError.ts"
+export * as MongoInbox from "./MongoInbox.ts"
 export * as MongoIndexes from "./MongoIndexes.ts"
 export * as MongoOutbox from "./MongoOutbox.ts"
 export * as MongoOutboxStore from "./MongoOutboxStore.ts"

@@ -1,5 +1,5 @@
 import type { Message } from "./Message.ts"
-import type { DeadLetter } from "./OutboxStore.ts"
+import type { DeadLetter, FailedAttempt, Stored } from "./OutboxStore.ts"
 
 /**
  * One message on its way through a relay. The lanes of all sinks share it and note in it what became of
@@ -7,31 +7,62 @@ import type { DeadLetter } from "./OutboxStore.ts"
  */
 export interface Delivery {
   readonly message: Message
+  /** How often owners of its slot died around sending it; by sink. */
+  readonly marks: Readonly<Record<string, number>>
+  /** Failed attempts of former lives. */
+  readonly history: ReadonlyArray<FailedAttempt>
   /** Units of the relay's memory bound that it takes up. */
   readonly weight: number
   /** Lanes that have not finished with it. */
   owed: number
-  /** Sinks that it was left behind for. */
+  /** Lanes whose sink has it. */
+  confirmations: number
+  /** Sinks that it is left behind for. */
   readonly behind: Array<string>
   readonly dead: Array<DeadLetter>
+  /** A lane gave it back unsent, because its slot goes to another relay. */
+  isReturned: boolean
 }
 
 /** Payload bytes that count as one unit of weight. */
 export const bytesPerWeight = 8 * 1024
 
+const none: Readonly<Record<string, never>> = {}
+
 /** Weight of a message: 1, and 1 more for each full 8 KiB of payload. */
 export const weightOf = (message: Message): number =>
   1 + (message.payload === null ? 0 : Math.floor(message.payload.length / bytesPerWeight))
 
-/** A delivery owed by `lanes` lanes. No weight is over `maxWeight`: one message can take all the room there is. */
-export const make = (message: Message, lanes: number, maxWeight: number): Delivery => ({
+/** A message as the store returned it. */
+export type StoredMessage = Extract<Stored, { _tag: "Message" }>
+
+/**
+ * A delivery owed by `lanes` lanes, and left behind from the start for sinks that this relay does not have. No weight
+ * is over `maxWeight`: one message can take all the room there is.
+ */
+export const make = (
+  { history = [], marks = none, message }: StoredMessage,
+  lanes: number,
+  maxWeight: number,
+  missingSinks: ReadonlyArray<string> = []
+): Delivery => ({
   message,
+  marks,
+  history,
   weight: Math.min(weightOf(message), maxWeight),
   owed: lanes,
-  behind: [],
-  dead: []
+  confirmations: 0,
+  behind: [...missingSinks],
+  dead: [],
+  isReturned: false
 })
 
-/** Whether every sink has confirmed it. */
-export const isConfirmed = (delivery: Delivery): boolean =>
-  delivery.behind.length === 0 && delivery.dead.length === 0
+/**
+ * - `confirmed`: every sink has it, so it leaves the outbox;
+ * - `untouched`: given back before any sink had it, so it stays as it is for the next owner of its slot;
+ * - `owed`: some sink does not have it, which has to be written down.
+ */
+export const outcomeOf = (delivery: Delivery): "confirmed" | "untouched" | "owed" => {
+  if (delivery.isReturned && delivery.confirmations === 0 && delivery.dead.length === 0) return "untouched"
+  return delivery.behind.length === 0 && delivery.dead.length === 0 ? "confirmed" : "owed"
+}

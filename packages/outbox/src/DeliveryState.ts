@@ -29,7 +29,7 @@ export const rejected = (
   policy: RelayPolicy.RetryPolicy,
   nowMillis: number,
   random: number
-): DeliveryState => {
+): Extract<DeliveryState, { readonly _tag: "Waiting" | "Dead" }> => {
   const attempts = attemptsBefore + 1
   if (!rejection.retryable || attempts >= policy.maxAttempts) return { _tag: "Dead", attempts, rejection }
   return {

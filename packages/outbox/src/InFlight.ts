@@ -1,6 +1,6 @@
 import { Effect } from "effect"
 import * as Delivery from "./Delivery.ts"
-import type { Message } from "./Message.ts"
+import * as Slot from "./Slot.ts"
 import { RecentIds } from "./RecentIds.ts"
 
 /** How many delivered ids are remembered against doubles: about 10 MB. */
@@ -33,6 +33,7 @@ export class InFlight {
   readonly #deliveries = new Map<string, Delivery.Delivery>()
   readonly #recent = new RecentIds(recentCapacity)
   readonly #permits: Effect.Semaphore
+  readonly #perSlot = new Int32Array(Slot.count)
   #weight = 0
   readonly #maxWeight: number
 
@@ -56,9 +57,14 @@ export class InFlight {
     return this.#deliveries.has(messageId) || this.#recent.has(messageId)
   }
 
+  /** How many messages of a slot are on their way. */
+  countIn(slot: number): number {
+    return this.#perSlot[slot] ?? 0
+  }
+
   /** Whether `admit` of these messages would not have to wait. */
-  hasRoomFor(messages: ReadonlyArray<Message>): boolean {
-    const weight = messages.reduce((sum, message) => sum + Delivery.weightOf(message), 0)
+  hasRoomFor(stored: ReadonlyArray<Delivery.StoredMessage>): boolean {
+    const weight = stored.reduce((sum, { message }) => sum + Delivery.weightOf(message), 0)
     return this.#weight + weight <= this.#maxWeight
   }
 
@@ -67,18 +73,18 @@ export class InFlight {
    * Interruptible while it waits for room; a group that has its room is always offered.
    */
   admit(
-    messages: ReadonlyArray<Message>,
-    lanesOf: (message: Message) => number,
+    stored: ReadonlyArray<Delivery.StoredMessage>,
+    deliveryOf: (stored: Delivery.StoredMessage, maxWeight: number) => Delivery.Delivery,
     offer: (deliveries: ReadonlyArray<Delivery.Delivery>) => Effect.Effect<void>
   ): Effect.Effect<void> {
-    const deliveries = messages.map((message) => Delivery.make(message, lanesOf(message), this.#maxWeight))
+    const deliveries = stored.map((one) => deliveryOf(one, this.#maxWeight))
     return Effect.forEach(
       groupsByWeight(deliveries, this.#maxWeight),
       (group) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(restore(this.#permits.take(totalWeight(group))), () => {
             this.#weight += totalWeight(group)
-            for (const delivery of group) this.#deliveries.set(delivery.message.id, delivery)
+            for (const delivery of group) this.#add(delivery)
             return offer(group)
           })
         ),
@@ -86,15 +92,35 @@ export class InFlight {
     )
   }
 
-  /** Forgets deliveries that are settled; their ids are remembered for a while. */
+  #add(delivery: Delivery.Delivery): void {
+    this.#deliveries.set(delivery.message.id, delivery)
+    this.#perSlot[delivery.message.slot] = this.countIn(delivery.message.slot) + 1
+  }
+
+  #forget(deliveries: ReadonlyArray<Delivery.Delivery>): Effect.Effect<void> {
+    for (const { message } of deliveries) {
+      this.#deliveries.delete(message.id)
+      this.#perSlot[message.slot] = this.countIn(message.slot) - 1
+    }
+    this.#weight -= totalWeight(deliveries)
+    return Effect.asVoid(this.#permits.release(totalWeight(deliveries)))
+  }
+
+  /** Forgets deliveries that are settled; the ids of those that are no longer ready are remembered for a while. */
   settled(deliveries: ReadonlyArray<Delivery.Delivery>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      for (const delivery of deliveries) {
-        this.#deliveries.delete(delivery.message.id)
-        this.#recent.add(delivery.message.id)
+      const known = deliveries.filter((delivery) => this.#deliveries.get(delivery.message.id) === delivery)
+      for (const delivery of known) {
+        if (Delivery.outcomeOf(delivery) !== "untouched") this.#recent.add(delivery.message.id)
       }
-      this.#weight -= totalWeight(deliveries)
-      return Effect.asVoid(this.#permits.release(totalWeight(deliveries)))
+      return this.#forget(known)
     })
+  }
+
+  /** Forgets what is on its way of slots that belong to somebody else now. */
+  abandon(slots: ReadonlySet<number>): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#forget([...this.#deliveries.values()].filter(({ message }) => slots.has(message.slot)))
+    )
   }
 }

@@ -1,7 +1,9 @@
-import { Context, Effect, Layer } from "effect"
+import { Clock, Context, Effect, Layer, Option } from "effect"
 import * as Message from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import { OutboxStore } from "./OutboxStore.ts"
+import * as ProducerLimit from "./ProducerLimit.ts"
+import * as TraceContext from "./TraceContext.ts"
 import type { Transaction } from "./Transaction.ts"
 
 /** A draft with the sequence its stream has given it (an original's own version, for example). */
@@ -11,9 +13,15 @@ export interface Sequenced {
   readonly sequence?: number
 }
 
+/** Options of the outbox: the producer limit. */
+export type Options = ProducerLimit.Options
+
 /**
  * Writing to the outbox. Every call needs an open `Transaction`: the message commits with everything
- * else in it, or not at all.
+ * else in it, or not at all. Fails with reason `Full` while the producer limit is reached; then its transaction
+ * writes nothing.
+ *
+ * Messages without a `traceparent` get that of the span around the call, where there is one.
  */
 export class Outbox extends Context.Tag("@twinbox/outbox/Outbox")<
   Outbox,
@@ -62,22 +70,43 @@ export const placeAll = (
 
 const none: ReadonlyMap<string, number> = new Map()
 
-/** The outbox over whatever store is in the context. */
-export const make = Effect.gen(function* () {
-  const store = yield* OutboxStore
-  const appendAll = (drafts: ReadonlyArray<Sequenced>) => {
-    const wanted = unsequencedKeys(drafts)
-    const reserved = wanted.size === 0 ? Effect.succeed(none) : store.reserveSequences(wanted)
-    return Effect.flatMap(reserved, (first) =>
-      Effect.clockWith((clock) => {
-        const messages = placeAll(drafts, first, clock.unsafeCurrentTimeMillis())
-        return Effect.as(store.append(messages), messages)
-      })
-    )
-  }
-  const append = (draft: Message.Draft) =>
-    Effect.map(appendAll([{ draft }]), (messages) => messages[0] as Message.Message)
-  return Outbox.of({ append, appendAll })
-})
+/** Drafts without a trace get that of the span that the fiber is in. */
+const traced = (drafts: ReadonlyArray<Sequenced>): Effect.Effect<ReadonlyArray<Sequenced>> =>
+  Effect.map(
+    TraceContext.current,
+    Option.match({
+      onNone: () => drafts,
+      onSome: (traceparent) =>
+        drafts.map((sequenced) => ({ ...sequenced, draft: Message.traced(sequenced.draft, traceparent) }))
+    })
+  )
 
-export const layer: Layer.Layer<Outbox, never, OutboxStore> = Layer.effect(Outbox, make)
+/**
+ * The outbox over whatever store is in the context.
+ *
+ * With `maxDepth`, what is written between two readings of the depth goes over the limit: it keeps a backlog from
+ * growing without end, and is no exact count.
+ */
+export const make = (options: Options = {}): Effect.Effect<Context.Tag.Service<Outbox>, never, OutboxStore> =>
+  Effect.gen(function* () {
+    const store = yield* OutboxStore
+    const admitted = yield* ProducerLimit.make(store.depth, options)
+    const appendAll = (given: ReadonlyArray<Sequenced>) =>
+      Effect.gen(function* () {
+        if (given.length === 0) return []
+        yield* admitted
+        const drafts = yield* traced(given)
+        const wanted = unsequencedKeys(drafts)
+        const first = wanted.size === 0 ? none : yield* store.reserveSequences(wanted)
+        const createdAt = yield* Clock.currentTimeMillis
+        const messages = placeAll(drafts, first, createdAt)
+        yield* store.append(messages)
+        return messages
+      })
+    const append = (draft: Message.Draft) =>
+      Effect.map(appendAll([{ draft }]), (messages) => messages[0] as Message.Message)
+    return Outbox.of({ append, appendAll })
+  })
+
+export const layer = (options: Options = {}): Layer.Layer<Outbox, never, OutboxStore> =>
+  Layer.effect(Outbox, make(options))

@@ -20,10 +20,11 @@ export class InvalidMessage extends Data.TaggedError("InvalidMessage")<{
  * - `Unavailable`: the database did not answer; try again.
  * - `FeedLost`: the live feed of inserts ended; open a new one and catch up from the collection.
  * - `ReadLost`: a cursor ended before its time; read again.
- * - `StaleLease`: another owner has the slot by now; nothing was written.
+ * - `StaleLease`: another owner has the slot by now, or the relay was expelled; nothing was written.
  * - `DuplicateSequence`: a message with this place exists already.
  * - `TooLarge`: the message or the transaction is over the database's limits.
  * - `WrongTransaction`: the transaction belongs to another store.
+ * - `Full`: as many messages wait as the producer limit allows; nothing was written. Try again later.
  * - `Refused`: the database refused the operation for another reason; see `cause`.
  */
 export type OutboxErrorReason =
@@ -34,9 +35,15 @@ export type OutboxErrorReason =
   | "DuplicateSequence"
   | "TooLarge"
   | "WrongTransaction"
+  | "Full"
   | "Refused"
 
-const retryableReasons: ReadonlySet<OutboxErrorReason> = new Set(["Unavailable", "FeedLost", "ReadLost"])
+const retryableReasons: ReadonlySet<OutboxErrorReason> = new Set([
+  "Unavailable",
+  "FeedLost",
+  "ReadLost",
+  "Full"
+])
 
 /** An operation of the outbox store failed. `retryable` tells whether the same call may succeed later. */
 export class OutboxError extends Data.TaggedError("OutboxError")<{

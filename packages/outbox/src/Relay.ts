@@ -1,35 +1,54 @@
-import { Context, Duration, Effect, Fiber, Layer, Schedule } from "effect"
-import { InFlight } from "./InFlight.ts"
+import { Context, Duration, Effect, Layer } from "effect"
+import * as Backoff from "./Backoff.ts"
+import type { LaneStatus } from "./RelayLane.ts"
 import { makeId } from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import { OutboxStore } from "./OutboxStore.ts"
-import * as RelayLane from "./RelayLane.ts"
 import * as RelayPolicy from "./RelayPolicy.ts"
-import * as RelayReader from "./RelayReader.ts"
-import * as RelaySettler from "./RelaySettler.ts"
-import type { Sink } from "./Sink.ts"
-import * as Slot from "./Slot.ts"
+import type * as RelayReader from "./RelayReader.ts"
+import * as RelayTerm from "./RelayTerm.ts"
+import { isSinkName, type Sink } from "./Sink.ts"
 
-export interface Options {
+/** How a relay treats one sink. */
+export interface LaneOptions {
+  /** Messages in one call of the sink, at most. Default 500. */
+  readonly batchSize?: number
+  /** Calls of the sink at once, each with keys of its own. Default 1. */
+  readonly concurrency?: number
+  /** Time limit of one call of the sink. Default 30 seconds. */
+  readonly sinkTimeout?: Duration.DurationInput
+  readonly retry?: RelayPolicy.RetryPolicy
+  /** Default `park`. */
+  readonly afterDeadLetter?: RelayPolicy.AfterDeadLetter
+  /**
+   * How long messages wait in memory for a sink that does not answer. Then its circuit opens: they are left behind for
+   * it, and the other sinks go on as if it was not there. Default 1 second. A single sink is waited for.
+   */
+  readonly patience?: Duration.DurationInput
+  /** Messages that may wait in memory for one sink before it falls behind. Default: its share of `maxInFlight`. */
+  readonly maxQueue?: number
+}
+
+export interface Options extends LaneOptions {
   /** At least one; their names differ. */
   readonly sinks: ReadonlyArray<Sink>
-  /** Name of this relay in leases and logs. Default: a new random one. */
+  /** Settings of single sinks, by name, where they differ from those of the relay. */
+  readonly lanes?: Readonly<Record<string, LaneOptions>>
+  /** First part of this relay's name in leases and logs; a number follows that rises whenever it joins. Default: random. */
   readonly owner?: string
+  /**
+   * How long a relay may be silent before others take its slots over; a third of it lies between two heartbeats.
+   * Default 6 seconds. A relay that hears nothing from the store for so long calls no sink until it does.
+   */
+  readonly lease?: Duration.DurationInput
   /**
    * Bound on what the relay holds in memory: messages, each counted once more for every 8 KiB of its
    * payload. Default 8,192, which is 64 MB at most.
    */
   readonly maxInFlight?: number
-  /** Messages in one call of a sink, at most. Default 500. */
-  readonly batchSize?: number
-  /** Time limit of one call of a sink. Default 30 seconds. */
-  readonly sinkTimeout?: Duration.DurationInput
-  readonly retry?: RelayPolicy.RetryPolicy
-  /** Default `park`. */
-  readonly afterDeadLetter?: RelayPolicy.AfterDeadLetter
   /** Pause between sweeps of the collection, at the least. Default 30 seconds. */
   readonly sweepEvery?: Duration.DurationInput
-  /** How long a stop waits for messages on their way. Default 3 seconds. */
+  /** How long a stop, or giving slots to another relay, waits for messages on their way. Default 3 seconds. */
   readonly drainWithin?: Duration.DurationInput
 }
 
@@ -39,6 +58,16 @@ export interface Status {
   readonly inFlight: number
   /** `createdAt` (ms since the epoch) of the message that has been on its way the longest. */
   readonly oldestCreatedAt: number | undefined
+  /** Slots that it owns. */
+  readonly slots: number
+  /** Whether it takes part: it runs and has not been expelled. */
+  readonly isMember: boolean
+  readonly sinks: ReadonlyArray<{
+    readonly name: string
+    readonly state: LaneStatus
+    /** Keys that wait there for a person, as far as this relay knows. */
+    readonly parkedKeys: number
+  }>
 }
 
 /**
@@ -51,52 +80,61 @@ export class Relay extends Context.Tag("@twinbox/outbox/Relay")<
     readonly status: Effect.Effect<Status>
     /**
      * Works until interrupted, then finishes what is on its way (for `drainWithin` at most) and gives its
-     * slots back. What it did not finish stays in the outbox. Fails with `StaleLease` when another relay
-     * has taken its slots.
+     * slots back. What it did not finish stays in the outbox. Any number of relays share the slots of an outbox; one
+     * that was expelled while it could not be heard comes back by itself. Fails on what trying again does not mend.
      */
     readonly run: Effect.Effect<never, OutboxError>
   }
 >() {}
 
 const defaults = {
+  lease: Duration.seconds(6),
   maxInFlight: 8_192,
+  sweepEvery: Duration.seconds(30),
+  drainWithin: Duration.seconds(3)
+}
+
+const laneDefaults = {
   batchSize: 500,
+  concurrency: 1,
   sinkTimeout: Duration.seconds(30),
   retry: RelayPolicy.defaultRetry,
   afterDeadLetter: "park" as const,
-  sweepEvery: Duration.seconds(30),
-  drainWithin: Duration.seconds(3),
-  caughtUpBelow: 2_000,
-  fullAfter: Duration.seconds(1)
+  patience: Duration.seconds(1)
 }
+
+/** A reader that finds fewer new messages than this has caught up; one that finds no room for so long falls back. */
+const readerLimits = { caughtUpBelow: 2_000, fullAfter: Duration.seconds(1) }
 
 const checkSinks = (sinks: ReadonlyArray<Sink>) => {
-  const names = new Set(sinks.map((sink) => sink.name))
+  const names = sinks.map((sink) => sink.name)
   if (sinks.length === 0) return Effect.dieMessage("a relay needs at least one sink")
-  if (names.size < sinks.length) return Effect.dieMessage("two sinks of one relay have the same name")
-  if (names.has("*")) return Effect.dieMessage("'*' cannot be the name of a sink")
-  return Effect.void
+  if (new Set(names).size < sinks.length) {
+    return Effect.dieMessage("two sinks of one relay have the same name")
+  }
+  const wrong = names.find((name) => !isSinkName(name))
+  return wrong === undefined
+    ? Effect.void
+    : Effect.dieMessage(`'${wrong}' cannot be the name of a sink: letters, digits, '-' and '_', 64 at most`)
 }
 
-/** Waits until nothing is on its way. */
-const untilEmpty = (inFlight: InFlight) =>
-  Effect.sync(() => inFlight.size).pipe(
-    Effect.repeat({ until: (size) => size === 0, schedule: Schedule.spaced("10 millis") }),
-    Effect.asVoid
-  )
+/** The settings of a sink's lane. */
+const laneSettings = (
+  options: Options & { readonly maxInFlight: number },
+  sink: Sink
+): RelayTerm.LaneSettings => {
+  const { batchSize, concurrency, sinkTimeout, maxQueue, ...rest } = {
+    ...laneDefaults,
+    maxQueue: Math.max(1, Math.floor(options.maxInFlight / Math.max(2, options.sinks.length))),
+    ...options,
+    ...options.lanes?.[sink.name]
+  }
+  const { afterDeadLetter, patience, retry } = rest
+  return { batchSize, concurrency, timeout: sinkTimeout, retry, afterDeadLetter, patience, maxQueue }
+}
 
-/** At a stop: what is on its way may arrive, while the workers live. What does not in time is still in the outbox. */
-const drain = (inFlight: InFlight, workersEnd: Effect.Effect<unknown>, within: Duration.DurationInput) =>
-  Effect.raceFirst(untilEmpty(inFlight), workersEnd).pipe(
-    // It runs in a finalizer, where nothing can be interrupted unless it says so.
-    Effect.interruptible,
-    Effect.timeoutTo({
-      duration: within,
-      onSuccess: () => undefined,
-      onTimeout: () => `${inFlight.size} messages were not confirmed before the stop; they stay in the outbox`
-    }),
-    Effect.flatMap((left) => (left === undefined ? Effect.void : Effect.logWarning(left)))
-  )
+/** Between two memberships of one relay. */
+const rejoin = Backoff.between("100 millis", "5 seconds")
 
 /** A relay over the store in the context. It does nothing until its `run` is run. */
 export const make = (given: Options) =>
@@ -104,46 +142,51 @@ export const make = (given: Options) =>
     yield* checkSinks(given.sinks)
     const store = yield* OutboxStore
     const options = { ...defaults, ...given }
-    const owner = options.owner ?? makeId()
-    let inFlight = new InFlight(options.maxInFlight)
-    let mode: () => RelayReader.Mode = () => "catching-up"
+    const name = options.owner ?? makeId()
+    const settings: RelayTerm.Settings = {
+      sinks: options.sinks.map((sink) => ({ sink, settings: laneSettings(options, sink) })),
+      leaseMillis: Duration.toMillis(options.lease),
+      maxInFlight: options.maxInFlight,
+      drainWithin: options.drainWithin,
+      reader: { ...readerLimits, sweepEvery: options.sweepEvery }
+    }
+    let terms = 0
+    let term: RelayTerm.Term | undefined
 
-    const makeLane = (sink: Sink, settler: RelaySettler.Settler) =>
-      Effect.flatMap(store.blockedKeys({ sink: sink.name, slots: Slot.all }), (parked) =>
-        RelayLane.make(sink, { ...options, timeout: options.sinkTimeout }, parked, settler.offer)
+    const serve = Effect.suspend(() => {
+      // An expelled owner never comes back: what it still had on its way counts for nothing.
+      const owner = `${name}:${(terms += 1)}`
+      return Effect.annotateLogs(
+        RelayTerm.run(store, owner, settings, (started) => (term = started)),
+        "relay",
+        owner
       )
+    })
 
-    const run = Effect.scoped(
-      Effect.gen(function* () {
-        const lease = yield* Effect.acquireRelease(store.claim(owner, Slot.all), (held) =>
-          Effect.ignoreLogged(Effect.timeout(Effect.interruptible(store.release(held)), options.drainWithin))
-        )
-        yield* store.registerSinks(
-          options.sinks.map(({ name, topics }) => ({ name, topics: topics.map((topic) => topic.name) }))
-        )
-        // Of an earlier run nothing is on its way any more: what it did not settle is read again.
-        inFlight = new InFlight(options.maxInFlight)
-        const settler = yield* RelaySettler.make(store, lease, inFlight)
-        const lanes = yield* Effect.forEach(options.sinks, (sink) => makeLane(sink, settler))
-        const reader = RelayReader.make({ store, inFlight, lanes, settler }, { ...options, slots: Slot.all })
-        mode = reader.mode
-        const workers = yield* Effect.forkScoped(
-          Effect.all([settler.run, ...lanes.map((lane) => lane.run)], {
-            concurrency: "unbounded",
-            discard: true
-          })
-        )
-        // Finalizers run last first: drain, then the workers end, then the lease is released.
-        yield* Effect.addFinalizer(() => drain(inFlight, Fiber.await(workers), options.drainWithin))
-        return yield* Effect.raceFirst(reader.run, Effect.zipRight(Fiber.join(workers), Effect.never))
-      })
-    ).pipe(Effect.annotateLogs("relay", owner))
+    const run = serve.pipe(
+      Effect.ensuring(Effect.sync(() => (term = undefined))),
+      Effect.tapError((error) =>
+        error.reason === "StaleLease"
+          ? Effect.logWarning(`relay ${name} was expelled because nothing was heard of it; it joins again`)
+          : Effect.void
+      ),
+      Effect.retry({ while: (error) => error.reason === "StaleLease", schedule: rejoin })
+    )
 
-    const status = Effect.sync((): Status => ({
-      mode: mode(),
-      inFlight: inFlight.size,
-      oldestCreatedAt: inFlight.oldestCreatedAt
-    }))
+    const status = Effect.sync((): Status => {
+      const lanes = term?.lanes ?? []
+      return {
+        mode: term?.mode() ?? "paused",
+        inFlight: term?.inFlight.size ?? 0,
+        oldestCreatedAt: term?.inFlight.oldestCreatedAt,
+        slots: term?.holding.size ?? 0,
+        isMember: term !== undefined,
+        sinks: options.sinks.map(({ name: sink }) => {
+          const lane = lanes.find((one) => one.sink.name === sink)
+          return { name: sink, state: lane?.status() ?? "away", parkedKeys: lane?.parkedKeys() ?? 0 }
+        })
+      }
+    })
     return Relay.of({ status, run })
   })
 

@@ -1,18 +1,33 @@
 import { describe, expect, it } from "@effect/vitest"
 import { MessageFixture } from "@twinbox/testkit"
-import { Effect, TestClock } from "effect"
+import { Effect, Option, TestClock } from "effect"
 import * as Message from "../src/Message.ts"
 import * as Outbox from "../src/Outbox.ts"
 import * as OutboxMemory from "../src/OutboxMemory.ts"
 import { OutboxStore } from "../src/OutboxStore.ts"
+import * as Slot from "../src/Slot.ts"
+import { Transaction } from "../src/Transaction.ts"
 
 const draft = (key: string) => Message.fromText(MessageFixture.topic, key, '{"revision":1}')
 
-const setUp = Effect.gen(function* () {
-  const { store, transact } = yield* OutboxMemory.make
-  const outbox = yield* Effect.provideService(Outbox.make, OutboxStore, store)
-  return { outbox, store, transact }
-})
+const setUpWith = (options: Outbox.Options) =>
+  Effect.gen(function* () {
+    const { store, transact } = yield* OutboxMemory.make()
+    const reads = { count: 0, withTransaction: 0 }
+    const depth = Effect.gen(function* () {
+      reads.count += 1
+      if (Option.isSome(yield* Effect.serviceOption(Transaction))) reads.withTransaction += 1
+      return yield* store.depth
+    })
+    const outbox = yield* Effect.provideService(Outbox.make(options), OutboxStore, { ...store, depth })
+    return { outbox, reads, store, transact }
+  })
+
+const setUp = setUpWith({})
+
+/** Appends a new message in a transaction of its own. */
+const write = ({ outbox, transact }: Effect.Effect.Success<typeof setUp>) =>
+  Effect.suspend(() => transact(outbox.append(draft("session/a"))))
 
 const placesOf = (messages: ReadonlyArray<Message.Message>) =>
   messages.map(({ key, ordinal, sequence }) => [key, sequence, ordinal])
@@ -102,6 +117,107 @@ describe("Outbox.appendAll", () => {
       const { outbox, store, transact } = yield* setUp
       expect(yield* transact(outbox.appendAll([]))).toEqual([])
       expect((yield* store.stats).ready).toBe(0)
+    })
+  )
+})
+
+describe("An outbox with a limit", () => {
+  it.effect("refuses messages with Full while as many wait, and takes them again afterwards", () =>
+    Effect.gen(function* () {
+      const given = yield* setUpWith({ maxDepth: 2 })
+      const first = yield* write(given)
+      yield* TestClock.adjust("1 second")
+      yield* write(given)
+      yield* TestClock.adjust("1 second")
+      const error = yield* Effect.flip(write(given))
+      expect(error).toMatchObject({ _tag: "OutboxError", reason: "Full", retryable: true })
+      expect((yield* given.store.stats).ready).toBe(2)
+      yield* given.store.confirm([first])
+      yield* TestClock.adjust("1 second")
+      expect((yield* write(given)).sequence).toBe(3)
+    })
+  )
+
+  it.effect("writes nothing of a transaction that it refuses", () =>
+    Effect.gen(function* () {
+      const given = yield* setUpWith({ maxDepth: 1 })
+      yield* write(given)
+      const refused = given.transact(
+        Effect.gen(function* () {
+          yield* given.outbox.append(draft("session/b"))
+          yield* TestClock.adjust("1 second")
+          yield* given.outbox.append(draft("session/c"))
+        })
+      )
+      expect((yield* Effect.flip(refused)).reason).toBe("Full")
+      expect((yield* given.store.stats).ready).toBe(1)
+    })
+  )
+
+  it.effect("reads the depth at most once in its time, and never in the writer's transaction", () =>
+    Effect.gen(function* () {
+      const given = yield* setUpWith({ maxDepth: 1_000, checkEvery: "1 minute" })
+      yield* Effect.all(Array.from({ length: 20 }, () => write(given)))
+      expect(given.reads).toEqual({ count: 1, withTransaction: 0 })
+    })
+  )
+
+  it.effect("has nothing to read for who appends nothing", () =>
+    Effect.gen(function* () {
+      const { outbox, reads, transact } = yield* setUpWith({ maxDepth: 1 })
+      yield* transact(outbox.appendAll([]))
+      expect(reads.count).toBe(0)
+    })
+  )
+})
+
+describe("An outbox without a limit", () => {
+  it.effect("never reads its depth", () =>
+    Effect.gen(function* () {
+      const given = yield* setUpWith({ checkEvery: "1 millis" })
+      yield* write(given)
+      yield* TestClock.adjust("1 hour")
+      yield* write(given)
+      expect(given.reads.count).toBe(0)
+    })
+  )
+})
+
+describe("A message appended in a span", () => {
+  it.effect("carries it, in what is returned and in what the store holds", () =>
+    Effect.gen(function* () {
+      const { outbox, store, transact } = yield* setUp
+      const [messages, span] = yield* transact(
+        Effect.zip(
+          outbox.appendAll([{ draft: draft("session/a") }, { draft: draft("session/a") }]),
+          Effect.currentSpan
+        )
+      ).pipe(Effect.withSpan("save"))
+      const traceparent = `00-${span.traceId}-${span.spanId}-01`
+      expect(messages.map(({ headers }) => headers["traceparent"])).toEqual([traceparent, traceparent])
+      const cursor = yield* store.readReady({ slots: [Slot.ofKey("session/a")] })
+      expect(yield* cursor.next).toEqual(messages.map((message) => ({ _tag: "Message", message })))
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("keeps the trace that its draft has brought", () =>
+    Effect.gen(function* () {
+      const { outbox, transact } = yield* setUp
+      const made = yield* Message.draft(MessageFixture.topic, {
+        key: "session/a",
+        payload: { revision: 1 }
+      }).pipe(Effect.withSpan("made"))
+      const message = yield* transact(outbox.append(made)).pipe(Effect.withSpan("appended"))
+      expect(made.headers).toHaveProperty("traceparent")
+      expect(message.headers).toEqual(made.headers)
+    })
+  )
+
+  it.effect("has no trace when there is no span", () =>
+    Effect.gen(function* () {
+      const { outbox, transact } = yield* setUp
+      const message = yield* transact(outbox.append(draft("session/a")))
+      expect(message.headers).toEqual({ "schema-version": "1" })
     })
   )
 })

@@ -44,6 +44,8 @@ export type Intent =
 export interface Write {
   readonly intent: Intent
   readonly messageIds: { readonly anonymized: string; readonly original: string }
+  /** Headers of its messages. */
+  readonly headers?: Message.Headers
 }
 
 /** What a write puts into the collections. */
@@ -119,15 +121,18 @@ const drafts = (
   original: Fields | null,
   twin: Fields | null
 ): ReadonlyArray<Outbox.Sequenced> => {
-  const { messageIds } = write
+  const { headers = {}, messageIds } = write
   const { id } = write.intent
   const key = Key.make(definition.stream, id)
   const payload = (fields: Fields | null) =>
     fields === null ? null : JSON.stringify({ _id: id, version, ...fields })
   const { originalTopic, topic } = definition
-  const anonymized = Message.fromText(topic, key, payload(twin), { id: messageIds.anonymized })
+  const anonymized = Message.fromText(topic, key, payload(twin), { id: messageIds.anonymized, headers })
   if (originalTopic === undefined) return [{ draft: anonymized, sequence: version }]
-  const published = Message.fromText(originalTopic, key, payload(original), { id: messageIds.original })
+  const published = Message.fromText(originalTopic, key, payload(original), {
+    id: messageIds.original,
+    headers
+  })
   return [anonymized, published].map((draft) => ({ draft, sequence: version }))
 }
 

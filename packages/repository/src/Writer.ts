@@ -1,5 +1,5 @@
 import { MongoDatabase, type MongoError, Transaction } from "@twinbox/mongodb"
-import { Transaction as OutboxTransaction } from "@twinbox/outbox"
+import { TraceContext, Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Context, Effect, Option, type Scope } from "effect"
 import * as GroupCommit from "./GroupCommit.ts"
 import { KeyQueue } from "./KeyQueue.ts"
@@ -21,6 +21,16 @@ const allOrNothing = (batch: WriteBatch, writes: ReadonlyArray<Write>) =>
 
 /** A group that meets other writers soon lets its writes go each on its own: patience would hold up all of them. */
 const groupOptions: Transaction.Options = { maxAttempts: 4 }
+
+/** A write with the trace of the fiber that asks for it. */
+const traced = (write: Write): Effect.Effect<Write> =>
+  Effect.map(
+    TraceContext.current,
+    Option.match({
+      onNone: () => write,
+      onSome: (traceparent) => ({ ...write, headers: TraceContext.addTo(write.headers ?? {}, traceparent) })
+    })
+  )
 
 export const make = (
   batch: WriteBatch,
@@ -52,11 +62,19 @@ export const make = (
       group === undefined
         ? undefined
         : yield* GroupCommit.make(
-            (writes) => transact(batch.execute(writes), writes.length > 1 ? groupOptions : undefined),
+            (writes) =>
+              TraceContext.detached(
+                transact(batch.execute(writes), writes.length > 1 ? groupOptions : undefined)
+              ),
             group
           )
 
-    const inOwn = shared === undefined ? alone : shared.submit
+    /** The fiber that writes for a group is in no span of the callers: each write brings its own. */
+    const inOwn =
+      shared === undefined
+        ? alone
+        : (write: Write, bytes: number) =>
+            Effect.flatMap(traced(write), (withTrace) => shared.submit(withTrace, bytes))
 
     return {
       // Inside the caller's transaction there is nothing to share, and no queue but that of its own fibers.

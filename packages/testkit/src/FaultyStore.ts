@@ -5,7 +5,7 @@ type Store = Context.Tag.Service<OutboxStore.OutboxStore>
 
 /** Operations of the store that can be made to fail. `feed` and `cursor` are the `next` of what they name. */
 export type Operation =
-  Exclude<keyof Store, "sinks" | "stats" | "append" | "reserveSequences"> | "feed" | "cursor"
+  Exclude<keyof Store, "append" | "reserveSequences" | "depth" | "stats"> | "feed" | "cursor"
 
 /** A store that does as it should until it is told to fail; it counts what it is asked to do. */
 export interface FaultyStore {
@@ -79,17 +79,24 @@ export const make = (inner: Store): FaultyStore => {
 
   const store: Store = {
     ...inner,
+    join: (owner, leaseMillis) => faulty("join", inner.join(owner, leaseMillis)),
+    beat: (owner, leaving) => faulty("beat", inner.beat(owner, leaving)),
+    expel: (member) => faulty("expel", inner.expel(member)),
+    leave: (owner) => faulty("leave", inner.leave(owner)),
     claim: (owner, slots) => faulty("claim", inner.claim(owner, slots)),
     release: (lease) => faulty("release", inner.release(lease)),
+    clearSuspects: (lease) => faulty("clearSuspects", inner.clearSuspects(lease)),
+    mark: (lease, sink, messages, by) => faulty("mark", inner.mark(lease, sink, messages, by)),
     watch: (slots) => faulty("watch", Effect.zipRight(counted, Effect.map(inner.watch(slots), feed))),
     readReady: (options) => faulty("readReady", Effect.map(inner.readReady(options), cursor)),
     readBehind: (options) => faulty("readBehind", Effect.map(inner.readBehind(options), cursor)),
-    confirm: (ids) => faulty("confirm", inner.confirm(ids)),
-    confirmBehind: (lease, sink, messages) =>
-      faulty("confirmBehind", inner.confirmBehind(lease, sink, messages)),
+    confirm: (messages) => faulty("confirm", inner.confirm(messages)),
+    settleBehind: (lease, sink, outcome) => faulty("settleBehind", inner.settleBehind(lease, sink, outcome)),
     settle: (lease, settlements) => faulty("settle", inner.settle(lease, settlements)),
     blockedKeys: (options) => faulty("blockedKeys", inner.blockedKeys(options)),
-    registerSinks: (sinks) => faulty("registerSinks", inner.registerSinks(sinks))
+    registerSinks: (sinks) => faulty("registerSinks", inner.registerSinks(sinks)),
+    promote: (slots) => faulty("promote", inner.promote(slots)),
+    sweepOrphans: (lease) => faulty("sweepOrphans", inner.sweepOrphans(lease))
   }
 
   return {

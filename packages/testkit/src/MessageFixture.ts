@@ -24,6 +24,8 @@ export interface Fields {
   readonly headers?: Message.Headers
   /** Default: 1 January 2026. */
   readonly createdAt?: number
+  /** Default: at once. */
+  readonly availableAt?: number
 }
 
 const firstOfJanuary2026 = 1_767_225_600_000
@@ -37,7 +39,8 @@ export const make = (fields: Fields = {}): Message.Message => {
       topic: fields.topic ?? topic.name,
       key: fields.key ?? Key.make("customer", "1"),
       payload: fields.payload === undefined ? JSON.stringify({ revision: sequence }) : fields.payload,
-      headers: fields.headers ?? { "schema-version": "1" }
+      headers: fields.headers ?? { "schema-version": "1" },
+      ...(fields.availableAt === undefined ? {} : { availableAt: fields.availableAt })
     },
     { sequence, ordinal: fields.ordinal ?? 0, createdAt: fields.createdAt ?? firstOfJanuary2026 }
   )
@@ -46,3 +49,10 @@ export const make = (fields: Fields = {}): Message.Message => {
 /** Messages of one key with the sequences `first`, `first + 1`, ... */
 export const ofKey = (key: Key.Key, count: number, first = 1): ReadonlyArray<Message.Message> =>
   Array.from({ length: count }, (_, at) => make({ key, sequence: first + at }))
+
+/** The first three messages of a key. */
+export const threeOf = (key: Key.Key): readonly [Message.Message, Message.Message, Message.Message] => [
+  make({ key, sequence: 1 }),
+  make({ key, sequence: 2 }),
+  make({ key, sequence: 3 })
+]

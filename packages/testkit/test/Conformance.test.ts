@@ -1,15 +1,8 @@
-import { OutboxMemory, Slot } from "@twinbox/outbox"
+import { OutboxMemory } from "@twinbox/outbox"
 import { OutboxStoreConformance, RecordingSink, SinkConformance, MessageFixture } from "@twinbox/testkit"
 import { Effect } from "effect"
 
-OutboxStoreConformance.suite(
-  "OutboxMemory",
-  Effect.map(OutboxMemory.make, ({ insertCorrupt, store, transact }) => ({
-    store,
-    transact,
-    insertCorrupt: (id: string) => insertCorrupt(id, Slot.ofKey("customer/1"))
-  }))
-)
+OutboxStoreConformance.suite("OutboxMemory", OutboxMemory.make)
 
 SinkConformance.suite(
   "RecordingSink",

@@ -3,27 +3,70 @@ import { OutboxMemory, Slot } from "@twinbox/outbox"
 import { FaultyStore, MessageFixture } from "@twinbox/testkit"
 import { Effect, Fiber } from "effect"
 
-const setUp = Effect.map(OutboxMemory.make, (memory) => ({ memory, faulty: FaultyStore.make(memory.store) }))
+const setUp = Effect.map(OutboxMemory.make(), (memory) => ({
+  memory,
+  faulty: FaultyStore.make(memory.store)
+}))
 
 describe("FaultyStore", () => {
   it.effect("fails as often as it is told, and counts", () =>
     Effect.gen(function* () {
-      const { faulty } = yield* setUp
+      const { faulty, memory } = yield* setUp
+      yield* memory.store.join("relay", 5_000)
       yield* faulty.failNext("claim", "Unavailable", { times: 2 })
       const claim = faulty.store.claim("relay", [1])
       const errors = yield* Effect.replicateEffect(Effect.flip(claim), 2)
       expect(errors.map(({ reason }) => reason)).toEqual(["Unavailable", "Unavailable"])
-      expect((yield* claim).epochs.get(1)).toBe(1)
+      expect(yield* claim).toMatchObject([{ slot: 1, epoch: 1 }])
       expect(faulty.calls("claim")).toBe(3)
+    })
+  )
+
+  it.effect("breaks every operation that a relay uses", () =>
+    Effect.gen(function* () {
+      const { faulty } = yield* setUp
+      const { store } = faulty
+      const lease = { owner: "relay", epochs: new Map() }
+      const behind = { sink: "mirror", slots: Slot.all }
+      const runs: Record<
+        Exclude<FaultyStore.Operation, "feed" | "cursor">,
+        Effect.Effect<unknown, unknown>
+      > = {
+        join: store.join("relay", 5_000),
+        beat: store.beat("relay", false),
+        expel: store.expel({ owner: "relay", counter: 1 }),
+        leave: store.leave("relay"),
+        claim: store.claim("relay", [1]),
+        release: store.release(lease),
+        clearSuspects: store.clearSuspects(lease),
+        mark: store.mark(lease, "mirror", [], 1),
+        watch: Effect.scoped(store.watch(Slot.all)),
+        readReady: Effect.scoped(store.readReady({ slots: Slot.all })),
+        readBehind: Effect.scoped(store.readBehind(behind)),
+        confirm: store.confirm([]),
+        settle: store.settle(lease, []),
+        settleBehind: store.settleBehind(lease, "mirror", { confirmed: [], dead: [] }),
+        blockedKeys: store.blockedKeys(behind),
+        registerSinks: store.registerSinks([]),
+        promote: store.promote(Slot.all),
+        sweepOrphans: store.sweepOrphans(lease)
+      }
+      for (const operation of Object.keys(runs) as ReadonlyArray<keyof typeof runs>) {
+        yield* faulty.breakWith(operation, "TooLarge")
+        const error = yield* Effect.flip(runs[operation])
+        expect([operation, error]).toMatchObject([operation, { reason: "TooLarge", operation }])
+        expect([operation, faulty.calls(operation)]).toEqual([operation, 1])
+      }
     })
   )
 
   it.effect("loses a reply after the work is done", () =>
     Effect.gen(function* () {
-      const { faulty } = yield* setUp
+      const { faulty, memory } = yield* setUp
+      yield* memory.store.join("relay", 5_000)
       yield* faulty.failNext("claim", "Unavailable", { lostReply: true })
       yield* Effect.flip(faulty.store.claim("relay", [1]))
-      expect((yield* faulty.store.claim("relay", [1])).epochs.get(1)).toBe(2)
+      expect(yield* faulty.store.claim("relay", [1])).toMatchObject([{ slot: 1, epoch: 2 }])
     })
   )
 

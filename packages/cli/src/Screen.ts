@@ -1,0 +1,65 @@
+import { createInterface } from "node:readline"
+import type { Readable, Writable } from "node:stream"
+import { Context, Effect, Layer } from "effect"
+
+const eraseLine = "\r\u001b[2K"
+
+/** Some terminals do not know their width and say 0. */
+const presetColumns = 80
+
+/** The standard streams, or what a test puts in their place. */
+export interface Streams {
+  readonly input: Readable & { readonly isTTY?: boolean }
+  readonly output: Writable
+  readonly errors: Writable & { readonly isTTY?: boolean; readonly columns?: number }
+}
+
+/** Results go to standard output; whatever is said about the work itself goes to standard error. */
+export interface ScreenService {
+  /** Lines of the result. */
+  readonly print: (text: string) => Effect.Effect<void>
+  /** On a terminal, the one line that tells how far the work is, drawn again and again; undefined takes it away. */
+  readonly live: (text: string | undefined) => Effect.Effect<void>
+  /** Whether there is a person to ask. */
+  readonly canAsk: boolean
+  /** Asks for consent; anything but `y` or `yes` is none. */
+  readonly ask: (question: string) => Effect.Effect<boolean>
+}
+
+export class Screen extends Context.Tag("@twinbox/cli/Screen")<Screen, ScreenService>() {}
+
+const readLine = ({ errors, input }: Streams, prompt: string) =>
+  Effect.async<string>((resume) => {
+    // Not as a terminal: readline would take Ctrl-C for itself.
+    const lines = createInterface({ input, output: errors, terminal: false })
+    // The end of the input is no consent.
+    lines.on("close", () => resume(Effect.succeed("")))
+    lines.question(prompt, (answer) => {
+      resume(Effect.succeed(answer))
+      lines.close()
+    })
+    return Effect.sync(() => lines.close())
+  })
+
+export const make = (streams: Streams): ScreenService => {
+  const { errors, input, output } = streams
+  let isShown = false
+  const draw = (text: string | undefined): void => {
+    if (isShown) errors.write(eraseLine)
+    isShown = text !== undefined
+    // The last column is left alone, since writing there may wrap.
+    if (text !== undefined) errors.write(text.slice(0, (errors.columns || presetColumns) - 1))
+  }
+  return {
+    print: (text) => Effect.sync(() => output.write(`${text}\n`)),
+    live: (text) => Effect.sync(() => errors.isTTY === true && draw(text)),
+    canAsk: input.isTTY === true && errors.isTTY === true,
+    ask: (question) =>
+      Effect.map(readLine(streams, `${question} [y/N] `), (answer) => /^y(es)?$/i.test(answer.trim()))
+  }
+}
+
+/** The streams of this process. */
+export const layer: Layer.Layer<Screen> = Layer.sync(Screen, () =>
+  make({ input: process.stdin, output: process.stdout, errors: process.stderr })
+)

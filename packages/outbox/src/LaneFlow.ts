@@ -1,0 +1,185 @@
+import { Clock, Effect, Metric, Random } from "effect"
+import * as BatchOutcome from "./BatchOutcome.ts"
+import * as CallWatch from "./CallWatch.ts"
+import type { Delivery } from "./Delivery.ts"
+import * as Lane from "./LaneState.ts"
+import * as LaneVerdict from "./LaneVerdict.ts"
+import type { OutboxError } from "./OutboxError.ts"
+import * as OutboxMetrics from "./OutboxMetrics.ts"
+import type { SinkError } from "./Sink.ts"
+import * as SinkCalls from "./SinkCalls.ts"
+
+/** Calls with one batch that may end by the time limit before the batch is left behind, to be looked at in parts. */
+const maxTimeouts = 2
+
+/** The worker of a lane that sends what flows: from memory, in the order of arrival. */
+export interface LaneFlow {
+  /** Works until interrupted; fails when the lease is lost. */
+  readonly run: Effect.Effect<never, OutboxError>
+  /** Order keys of what is with the sink just now, or will be with the next call. */
+  readonly busyKeys: () => ReadonlySet<string>
+}
+
+export const make = (
+  state: Lane.LaneState,
+  callsWith: (watch: CallWatch.CallWatch) => SinkCalls.SinkCalls
+): LaneFlow => {
+  const { circuit, options, order, orderKey, queue, sink } = state
+  const watch = CallWatch.make(sink.name, options.timeout)
+  const calls = callsWith(watch)
+  const deliveredHere = Metric.tagged(OutboxMetrics.delivered, "sink", sink.name)
+  const rejectedHere = Metric.tagged(OutboxMetrics.rejected, "sink", sink.name)
+  const deadHere = Metric.tagged(OutboxMetrics.dead, "sink", sink.name)
+  const batchSizeHere = Metric.tagged(OutboxMetrics.batchSize, "sink", sink.name)
+  const latencyHere = Metric.tagged(OutboxMetrics.latency, "sink", sink.name)
+
+  /** Under way. After a call that took too long all of it is sent again: twice is harmless. */
+  let current: ReadonlyArray<Delivery> = []
+  let timeouts = 0
+
+  /** Decides the way of what is in the queue, until a batch is full. */
+  const decide = () => {
+    const flow: Array<Delivery> = []
+    const behind: Array<Delivery> = []
+    const back: Array<Delivery> = []
+    let at = 0
+    for (; at < queue.length && flow.length < options.batchSize; at++) {
+      const delivery = queue[at] as Delivery
+      const way = order.wayOf(delivery.message)
+      if (way === "flow") flow.push(delivery)
+      else if (state.yielding.has(delivery.message.slot)) back.push(delivery)
+      else if (way === "wait") order.keep(delivery)
+      else behind.push(delivery)
+    }
+    queue.splice(0, at)
+    if (queue.length === 0) state.arrived.unsafeClose()
+    return { flow, behind, back }
+  }
+
+  /** Not interruptible: a time limit that expires just now must not hit it between taking messages and noting them. */
+  const take = Effect.uninterruptible(
+    Effect.suspend(() => {
+      const { back, behind, flow } = decide()
+      current = flow
+      return behind.length + back.length === 0
+        ? Effect.void
+        : Effect.zipRight(Lane.leaveBehind(state, behind), Lane.giveBack(state, back))
+    })
+  )
+
+  const noteLatency = (confirmed: ReadonlyArray<Delivery>, now: number) => {
+    for (const { message } of confirmed) {
+      latencyHere.unsafeUpdate(Math.max(0, now - message.createdAt) / 1_000, [])
+    }
+  }
+
+  /** What is refused is sent again from behind, or is dead; what follows it of its key waits with it. */
+  const stop = (key: string, stopped: BatchOutcome.Stop, now: number, random: number) =>
+    Effect.suspend(() => {
+      const { followers, refused } = stopped
+      const verdict = LaneVerdict.judge(stopped, order.stoppedAt(key), options, {
+        sink: sink.name,
+        nowMillis: now,
+        random,
+        successes: circuit.successes,
+        isOrdered: key === refused.message.key
+      })
+      if (verdict._tag === "Retry") {
+        const waited = order.stop(key, verdict.stopped)
+        state.behindWork.unsafeOpen()
+        return Lane.leaveBehind(state, [refused, ...followers, ...waited])
+      }
+      refused.dead.push(verdict.letter)
+      if (verdict.letter.blocks) order.park(key, refused.message.slot)
+      else current = [...followers, ...current]
+      return Effect.logError(
+        `sink '${sink.name}' gave up on message ${refused.message.id}: ${stopped.rejection.error}`
+      ).pipe(
+        Effect.zipRight(Metric.increment(deadHere)),
+        Effect.zipRight(Lane.finish(state, [refused])),
+        Effect.zipRight(verdict.letter.blocks ? Lane.leaveBehind(state, followers) : Effect.void)
+      )
+    })
+
+  const conclude = ({ answered, left, rejections }: SinkCalls.Sent) =>
+    Effect.gen(function* () {
+      const { confirmed, stops } = BatchOutcome.split(answered, rejections, orderKey)
+      const now = yield* Clock.currentTimeMillis
+      current = left
+      for (const delivery of confirmed) delivery.confirmations += 1
+      yield* Metric.update(batchSizeHere, answered.length)
+      yield* Metric.incrementBy(deliveredHere, confirmed.length)
+      noteLatency(confirmed, now)
+      yield* Lane.finish(state, confirmed)
+      if (stops.size === 0) return
+      yield* Metric.incrementBy(rejectedHere, rejections.length)
+      for (const [key, stopped] of stops) yield* stop(key, stopped, now, yield* Random.next)
+      yield* leaveWhatMayNotFlow
+    })
+
+  /** Of what is left, some may follow a key that has just stopped. */
+  const leaveWhatMayNotFlow = Effect.suspend(() => {
+    const stays = current.filter(({ message }) => order.wayOf(message) === "flow")
+    const goes = current.filter(({ message }) => order.wayOf(message) !== "flow")
+    current = stays
+    return Lane.leaveBehind(state, goes)
+  })
+
+  /** The sink is away: what it has not taken waits here, or goes behind once that has taken too long. */
+  const away = (error: SinkError) =>
+    Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      const pause = yield* Lane.noteAway(state, error, now)
+      yield* Effect.uninterruptible(letGo(error))
+      if (current.length === 0) return
+      yield* Lane.pause(state, pause)
+      yield* Effect.uninterruptible(giveBackYielding)
+    })
+
+  const letGo = (error: SinkError) =>
+    Effect.suspend(() => {
+      const batch = current
+      if (error.reason === "Timeout" && (timeouts += 1) >= maxTimeouts) {
+        timeouts = 0
+        current = []
+        const slots = new Set(batch.map(({ message }) => message.slot))
+        const waited = order.fallBehind(slots)
+        state.behindWork.unsafeOpen()
+        return Lane.leaveBehind(state, [...batch, ...waited])
+      }
+      if (circuit.isOpen && options.canFallBehind) {
+        current = []
+        return Effect.zipRight(Lane.leaveBehind(state, batch), Lane.fallBehind(state, new Set()))
+      }
+      return giveBackYielding
+    })
+
+  /** The sink is away, and the next owner of these slots may wait for it as well. */
+  const giveBackYielding = Effect.suspend(() => {
+    if (state.yielding.size === 0) return Effect.void
+    const batch = current
+    const isYielding = ({ message }: Delivery) => state.yielding.has(message.slot)
+    current = batch.filter((delivery) => !isYielding(delivery))
+    return Lane.giveBack(state, batch.filter(isYielding))
+  })
+
+  const send = Effect.gen(function* () {
+    const sent = yield* state.turn.withPermits(1)(calls(current))
+    // From here on an interruption must not have it sent again.
+    yield* Effect.uninterruptible(conclude(sent))
+    if (sent.error !== undefined) return yield* away(sent.error)
+    timeouts = 0
+    return yield* Lane.noteSuccess(state)
+  })
+
+  const step = Effect.suspend(() => {
+    if (current.length > 0) return send
+    return queue.length === 0 ? state.arrived.await : take
+  })
+
+  const run: Effect.Effect<never, OutboxError> = Effect.suspend(() =>
+    Effect.raceFirst(Effect.forever(step), watch.expired)
+  ).pipe(Effect.catchTag("SinkError", (error) => Effect.zipRight(away(error), run)))
+
+  return { run, busyKeys: () => new Set(current.map(({ message }) => orderKey(message))) }
+}

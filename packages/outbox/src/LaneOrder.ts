@@ -1,0 +1,309 @@
+import type { Delivery } from "./Delivery.ts"
+import type { Message } from "./Message.ts"
+import type { FailedAttempt } from "./OutboxStore.ts"
+
+/**
+ * - `flow`: goes to the sink from memory;
+ * - `wait`: stays in memory until what is behind of its slot or key has been read to the end for the last time;
+ * - `behind`: is left behind, since earlier messages of its slot or key are.
+ */
+export type Way = "flow" | "wait" | "behind"
+
+/** A key whose first message was refused and is to be sent again. */
+export interface StoppedKey {
+  readonly slot: number
+  readonly attempts: number
+  readonly dueMillis: number
+  /** The attempts that failed, newest last. */
+  readonly history: ReadonlyArray<FailedAttempt>
+  /** How many calls had succeeded when it was last tried. */
+  readonly successes: number
+  /** Its last call took too long: it is sent by itself, so that nobody waits with it. */
+  readonly isSlow: boolean
+}
+
+/** A slot, or one key, of which something is behind. */
+interface Stretch {
+  /** Its new messages wait in memory for a last read to end. */
+  isJoining: boolean
+  readonly waiting: Array<Delivery>
+}
+
+interface Parked {
+  readonly slot: number
+  /** Whether the store knows. */
+  isWritten: boolean
+}
+
+interface Leaving {
+  readonly slot: number
+  count: number
+}
+
+export type OrderKey = (message: Message) => string
+
+/**
+ * The order of one lane: what flows straight to the sink, what is behind, and how the second becomes the first again
+ * without one message overtaking another. A stretch is a slot or a single key.
+ *
+ * ```
+ * flows --left behind--> behind --little is left--> joining --read to the end--> flows
+ *                           ^-------the sink is away-------'
+ * ```
+ *
+ * A stretch that joins keeps its new messages in memory. Once no write is under way that leaves something of it
+ * behind, one more read finds all there will ever be; after it the stretch flows, beginning with what waited.
+ *
+ * No effects here: time comes in as an argument.
+ */
+export class LaneOrder {
+  readonly #orderKey: OrderKey
+  readonly #slots = new Map<number, Stretch>()
+  readonly #keys = new Map<string, Stretch & { readonly slot: number }>()
+  /** Keys with a dead letter that wait for a person. */
+  readonly #parked = new Map<string, Parked>()
+  readonly #stopped = new Map<string, StoppedKey>()
+  /** Messages that were left behind and whose write has not returned; by key. */
+  readonly #leaving = new Map<string, Leaving>()
+
+  constructor(orderKey: OrderKey) {
+    this.#orderKey = orderKey
+  }
+
+  /** Whether everything flows. */
+  get flows(): boolean {
+    return this.#slots.size === 0 && this.#keys.size === 0
+  }
+
+  get parkedKeys(): number {
+    return this.#parked.size
+  }
+
+  /** Messages that wait in memory. */
+  get waiting(): number {
+    let count = 0
+    for (const stretch of this.#stretches()) count += stretch.waiting.length
+    return count
+  }
+
+  *#stretches(): Iterable<Stretch> {
+    yield* this.#slots.values()
+    yield* this.#keys.values()
+  }
+
+  /** Slots of which something may be behind. */
+  get slots(): ReadonlySet<number> {
+    return new Set([...this.#slots.keys(), ...[...this.#keys.values()].map(({ slot }) => slot)])
+  }
+
+  hasSlot(slot: number): boolean {
+    return this.#slots.has(slot) || [...this.#keys.values()].some((stretch) => stretch.slot === slot)
+  }
+
+  #stretchOf(message: Message): Stretch | undefined {
+    if (this.#slots.size === 0 && this.#keys.size === 0) return undefined
+    return this.#slots.get(message.slot) ?? this.#keys.get(this.#orderKey(message))
+  }
+
+  wayOf(message: Message): Way {
+    if (this.#parked.size > 0 && this.#parked.has(this.#orderKey(message))) return "behind"
+    const stretch = this.#stretchOf(message)
+    if (stretch === undefined) return "flow"
+    return stretch.isJoining ? "wait" : "behind"
+  }
+
+  /** Keeps a delivery whose way is `wait`. */
+  keep(delivery: Delivery): void {
+    this.#stretchOf(delivery.message)?.waiting.push(delivery)
+  }
+
+  /** Something of these slots may be behind, and new messages are to follow it closely. */
+  join(slots: Iterable<number>): void {
+    for (const slot of slots) {
+      const known = this.#slots.get(slot)
+      if (known === undefined) this.#slots.set(slot, { isJoining: true, waiting: this.#takeOverKeys(slot) })
+    }
+  }
+
+  /** Something of these slots is behind, and new messages follow it there. Returns what waited and has to follow, too. */
+  fallBehind(slots: Iterable<number>): ReadonlyArray<Delivery> {
+    const left: Array<Delivery> = []
+    for (const slot of slots) {
+      const known = this.#slots.get(slot)
+      left.push(...(known === undefined ? this.#takeOverKeys(slot) : known.waiting))
+      this.#slots.set(slot, { isJoining: false, waiting: [] })
+    }
+    return left
+  }
+
+  /** A slot's stretch stands for those of its keys, too. */
+  #takeOverKeys(slot: number): Array<Delivery> {
+    const waiting: Array<Delivery> = []
+    for (const [key, stretch] of this.#keys) {
+      if (stretch.slot !== slot) continue
+      waiting.push(...stretch.waiting)
+      this.#keys.delete(key)
+    }
+    return waiting
+  }
+
+  /** The key's first message was refused and stays behind until it is due; what follows goes behind, too. Returns what waited. */
+  stop(key: string, stopped: StoppedKey): ReadonlyArray<Delivery> {
+    this.#stopped.set(key, stopped)
+    const slotStretch = this.#slots.get(stopped.slot)
+    if (slotStretch !== undefined) {
+      slotStretch.isJoining = false
+      return slotStretch.waiting.splice(0)
+    }
+    const waiting = this.#keys.get(key)?.waiting ?? []
+    this.#keys.set(key, { isJoining: false, waiting: [], slot: stopped.slot })
+    return waiting
+  }
+
+  stoppedAt(key: string): StoppedKey | undefined {
+    return this.#stopped.get(key)
+  }
+
+  /** Stopped keys that a read beginning now would find, if they are still owed. */
+  dueKeys(nowMillis: number): ReadonlySet<string> {
+    const keys = new Set<string>()
+    for (const [key, { dueMillis }] of this.#stopped) {
+      if (dueMillis <= nowMillis && !this.#leaving.has(key)) keys.add(key)
+    }
+    return keys
+  }
+
+  /** Its first message is through, or dead, or somebody took it away. */
+  goOn(key: string): void {
+    if (this.#stopped.size > 0) this.#stopped.delete(key)
+  }
+
+  /** Keys that are not due yet. */
+  stoppedKeys(nowMillis: number): ReadonlySet<string> {
+    const keys = new Set<string>()
+    for (const [key, { dueMillis }] of this.#stopped) if (dueMillis > nowMillis) keys.add(key)
+    return keys
+  }
+
+  /** When the next stopped key is due, in milliseconds since the epoch. */
+  get nextDueMillis(): number | undefined {
+    let next: number | undefined
+    for (const { dueMillis } of this.#stopped.values()) {
+      if (next === undefined || dueMillis < next) next = dueMillis
+    }
+    return next
+  }
+
+  /** The key's first message is a dead letter that blocks it; nobody has written that down yet. */
+  park(key: string, slot: number): void {
+    this.#parked.set(key, { slot, isWritten: false })
+    this.#stopped.delete(key)
+  }
+
+  parkWritten(key: string): void {
+    const known = this.#parked.get(key)
+    if (known !== undefined) known.isWritten = true
+  }
+
+  /** Parked keys of these slots that a read of the store would show now. */
+  writtenParked(slots: ReadonlySet<number>): ReadonlySet<string> {
+    const keys = new Set<string>()
+    for (const [key, { isWritten, slot }] of this.#parked) if (isWritten && slots.has(slot)) keys.add(key)
+    return keys
+  }
+
+  /** The store shows these keys as blocked, and no others of `known`, which it would have shown. */
+  setParked(known: ReadonlySet<string>, shown: Iterable<readonly [key: string, slot: number]>): void {
+    for (const key of known) this.#parked.delete(key)
+    for (const [key, slot] of shown) this.#parked.set(key, { slot, isWritten: true })
+  }
+
+  /** A message goes behind; its write has not returned yet. */
+  leaving(message: Message): void {
+    const key = this.#orderKey(message)
+    const known = this.#leaving.get(key)
+    if (known === undefined) this.#leaving.set(key, { slot: message.slot, count: 1 })
+    else known.count += 1
+  }
+
+  /** The write that leaves it behind has returned. */
+  left(message: Message): void {
+    const key = this.#orderKey(message)
+    const known = this.#leaving.get(key)
+    if (known === undefined) return
+    known.count -= 1
+    if (known.count <= 0) this.#leaving.delete(key)
+  }
+
+  /** Lets stretches without stopped keys join; tells whether there were any that had not. */
+  joinAll(): boolean {
+    const stoppedSlots = new Set([...this.#stopped.values()].map(({ slot }) => slot))
+    const joining = [
+      ...[...this.#slots].filter(([slot]) => !stoppedSlots.has(slot)).map(([, stretch]) => stretch),
+      ...[...this.#keys].filter(([key]) => !this.#stopped.has(key)).map(([, stretch]) => stretch)
+    ].filter((stretch) => !stretch.isJoining)
+    for (const stretch of joining) stretch.isJoining = true
+    return joining.length > 0
+  }
+
+  /**
+   * Stretches of which a read that begins now finds everything there will ever be: they join, and no write that leaves
+   * something of them behind is under way. Parked keys are nobody's concern.
+   */
+  settled(): Settled {
+    const slots = new Set<number>()
+    const keys = new Set<string>()
+    for (const [slot, stretch] of this.#slots) if (stretch.isJoining) slots.add(slot)
+    for (const [key, stretch] of this.#keys) if (stretch.isJoining) keys.add(key)
+    const exclude = (key: string, slot: number) => {
+      slots.delete(slot)
+      keys.delete(key)
+    }
+    for (const [key, { slot }] of this.#leaving) if (!this.#parked.has(key)) exclude(key, slot)
+    for (const [key, { slot }] of this.#stopped) exclude(key, slot)
+    return { slots, keys }
+  }
+
+  /** A read that began when these were settled has ended, and all it found is delivered: they flow. Returns what waited, in order. */
+  flow(settled: Settled): ReadonlyArray<Delivery> {
+    const waited: Array<Delivery> = []
+    const release = <K>(stretches: Map<K, Stretch>, names: ReadonlySet<K>) => {
+      for (const name of names) {
+        const stretch = stretches.get(name)
+        if (stretch?.isJoining !== true) continue
+        stretches.delete(name)
+        waited.push(...stretch.waiting)
+      }
+    }
+    release(this.#slots, settled.slots)
+    release(this.#keys, settled.keys)
+    return waited
+  }
+
+  /** Takes out what waits in memory of these slots. */
+  takeWaiting(slots: ReadonlySet<number>): ReadonlyArray<Delivery> {
+    const waited: Array<Delivery> = []
+    for (const [slot, stretch] of this.#slots) if (slots.has(slot)) waited.push(...stretch.waiting.splice(0))
+    for (const stretch of this.#keys.values()) {
+      if (slots.has(stretch.slot)) waited.push(...stretch.waiting.splice(0))
+    }
+    return waited
+  }
+
+  /** Forgets everything about slots that belong to somebody else now. */
+  drop(slots: ReadonlySet<number>): void {
+    for (const slot of slots) this.#slots.delete(slot)
+    const forget = (entries: Map<string, { readonly slot: number }>) => {
+      for (const [key, { slot }] of entries) if (slots.has(slot)) entries.delete(key)
+    }
+    forget(this.#keys)
+    forget(this.#stopped)
+    forget(this.#leaving)
+    forget(this.#parked)
+  }
+}
+
+export interface Settled {
+  readonly slots: ReadonlySet<number>
+  readonly keys: ReadonlySet<string>
+}

@@ -1,0 +1,175 @@
+import { type Context, Duration, Effect, Metric, Random } from "effect"
+import { Circuit } from "./Circuit.ts"
+import type { Delivery } from "./Delivery.ts"
+import { LaneOrder, type OrderKey } from "./LaneOrder.ts"
+import type { OutboxError } from "./OutboxError.ts"
+import * as OutboxMetrics from "./OutboxMetrics.ts"
+import type { Lease, OutboxStore } from "./OutboxStore.ts"
+import type { AfterDeadLetter, RetryPolicy } from "./RelayPolicy.ts"
+import type { Sink, SinkError } from "./Sink.ts"
+
+/** Settings of one lane. */
+export interface Options {
+  /** Messages in one call of the sink, at most. */
+  readonly batchSize: number
+  /** Time limit of one call of the sink. */
+  readonly timeout: Duration.DurationInput
+  readonly retry: RetryPolicy
+  readonly afterDeadLetter: AfterDeadLetter
+  /** How long messages wait in memory for a sink that is away, before they are left behind. */
+  readonly patience: Duration.DurationInput
+  /** Messages that may wait in memory; with more the lane falls behind. */
+  readonly maxQueue: number
+  /** Whether messages are left behind for a sink that is away or slow. Where there is but one sink, nobody waits for it. */
+  readonly canFallBehind: boolean
+  /** Pause between searches for what is behind although nobody has said so. */
+  readonly sweepEvery: Duration.DurationInput
+}
+
+/** What all lanes of a relay use. */
+export interface Shared {
+  readonly store: Context.Tag.Service<OutboxStore>
+  /** Hands over deliveries that no lane owes any more. */
+  readonly finished: (deliveries: ReadonlyArray<Delivery>) => Effect.Effect<void>
+  /** The right to these slots as it is now. */
+  readonly leaseOf: (slots: Iterable<number>) => Lease
+  /** Waits until the relay knows that its lease holds. */
+  readonly permitted: Effect.Effect<void>
+  /** Repeats a write until it is done; fails only when the lease is lost. */
+  readonly persistently: <A>(write: Effect.Effect<A, OutboxError>) => Effect.Effect<A, OutboxError>
+}
+
+/** What the two workers of a lane share: one sends what flows, the other what is behind. Mutable; theirs alone. */
+export interface LaneState {
+  readonly sink: Sink
+  readonly options: Options
+  readonly shared: Shared
+  readonly orderKey: OrderKey
+  readonly order: LaneOrder
+  readonly circuit: Circuit
+  /** Deliveries that wait for their way to be decided, in order. */
+  readonly queue: Array<Delivery>
+  /** Opens when there is something in the queue. */
+  readonly arrived: Effect.Latch
+  /** Opens when something may be found behind. */
+  readonly behindWork: Effect.Latch
+  /** One call of the sink at a time. */
+  readonly turn: Effect.Semaphore
+  readonly owned: Set<number>
+  /** Owned slots whose messages are marked before each call. */
+  readonly suspects: Set<number>
+  /** Slots that are about to go to another relay. */
+  readonly yielding: Set<number>
+  /** Open while there are such slots: nobody is to wait for a sink that is away. */
+  readonly hurry: Effect.Latch
+  /** Slots whose blocked keys have to be read. */
+  readonly unread: Set<number>
+}
+
+export const orderKeyOf = (sink: Sink): OrderKey => {
+  const unordered = new Set(sink.topics.filter((topic) => !topic.ordered).map((topic) => topic.name))
+  return (message) => (unordered.has(message.topic) ? message.id : message.key)
+}
+
+export const make = (sink: Sink, options: Options, shared: Shared): LaneState => {
+  const orderKey = orderKeyOf(sink)
+  return {
+    sink,
+    options,
+    shared,
+    orderKey,
+    order: new LaneOrder(orderKey),
+    circuit: new Circuit(Duration.toMillis(options.patience)),
+    queue: [],
+    arrived: Effect.unsafeMakeLatch(),
+    behindWork: Effect.unsafeMakeLatch(),
+    turn: Effect.unsafeMakeSemaphore(1),
+    owned: new Set(),
+    suspects: new Set(),
+    yielding: new Set(),
+    hurry: Effect.unsafeMakeLatch(),
+    unread: new Set()
+  }
+}
+
+/** The lane has done its part. Within a key it does so in order: what is written down of a key is written in order, too. */
+export const finish = (state: LaneState, deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> => {
+  const done = deliveries.filter((delivery) => --delivery.owed === 0)
+  return done.length === 0 ? Effect.void : state.shared.finished(done)
+}
+
+/** The sink gets them later, from what is behind. */
+export const leaveBehind = (state: LaneState, deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> => {
+  if (deliveries.length === 0) return Effect.void
+  for (const delivery of deliveries) {
+    delivery.behind.push(state.sink.name)
+    state.order.leaving(delivery.message)
+  }
+  const count = Metric.tagged(OutboxMetrics.leftBehind, "sink", state.sink.name)
+  return Effect.zipRight(Metric.incrementBy(count, deliveries.length), finish(state, deliveries))
+}
+
+/** The next owner of their slots sends them. */
+export const giveBack = (state: LaneState, deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> => {
+  if (deliveries.length === 0) return Effect.void
+  for (const delivery of deliveries) {
+    delivery.behind.push(state.sink.name)
+    delivery.isReturned = true
+  }
+  return finish(state, deliveries)
+}
+
+/**
+ * Everything that waits in memory is left behind, and what comes follows it. Messages of `busyKeys`, which are with the
+ * sink just now, stay in the queue: a key is finished in order.
+ */
+export const fallBehind = (state: LaneState, busyKeys: ReadonlySet<string>): Effect.Effect<void> => {
+  const candidates = [...state.order.fallBehind(state.owned), ...state.queue.splice(0)]
+  const isBusy = ({ message }: Delivery) => busyKeys.has(state.orderKey(message))
+  state.queue.push(...candidates.filter(isBusy))
+  state.behindWork.unsafeOpen()
+  return leaveBehind(
+    state,
+    candidates.filter((delivery) => !isBusy(delivery))
+  )
+}
+
+const hurriedPause = Duration.millis(50)
+
+/** A pause that is cut short when slots are about to go. */
+export const pause = (state: LaneState, millis: number): Effect.Effect<void> =>
+  Effect.raceFirst(
+    Effect.sleep(Duration.millis(millis)),
+    Effect.zipRight(state.hurry.await, Effect.sleep(hurriedPause))
+  )
+
+const openGauge = (state: LaneState) => Metric.tagged(OutboxMetrics.sinkOpen, "sink", state.sink.name)
+
+export const noteSuccess = (state: LaneState): Effect.Effect<void> => {
+  const wasFailing = state.circuit.isFailing
+  state.circuit.succeed()
+  if (!wasFailing) return Effect.void
+  return Effect.zipRight(
+    Metric.set(openGauge(state), 0),
+    Effect.logInfo(`sink '${state.sink.name}' takes messages again`)
+  )
+}
+
+const defaultRetryAfterMillis = 1_000
+const maxRetryAfterMillis = 60_000
+
+/** The sink did not take a batch. Returns the pause before the next call, in milliseconds. */
+export const noteAway = (state: LaneState, error: SinkError, nowMillis: number): Effect.Effect<number> => {
+  if (error.reason === "Throttled") {
+    return Effect.succeed(Math.min(error.retryAfterMillis ?? defaultRetryAfterMillis, maxRetryAfterMillis))
+  }
+  return Effect.gen(function* () {
+    const wasFailing = state.circuit.isFailing
+    const pause = state.circuit.fail(nowMillis, yield* Random.next)
+    yield* Metric.increment(Metric.tagged(OutboxMetrics.unavailable, "sink", state.sink.name))
+    if (state.circuit.isOpen) yield* Metric.set(openGauge(state), 1)
+    // Once an outage: what follows is in the metrics.
+    if (!wasFailing) yield* Effect.logWarning(`${error.message}; its messages wait`)
+    return pause
+  })
+}

@@ -1,0 +1,153 @@
+import { RedisConnection, type RedisError } from "@twinbox/redis"
+import { redisCommands, type RedisFailure, type ServiceError } from "@twinbox/services"
+import { Duration, Effect, Schedule } from "effect"
+import type { MemberError } from "../setup/proxiedReplicaSet.ts"
+import type { Kind, Planned } from "./ChaosPlan.ts"
+import type { ChaosProcess } from "./ChaosProcess.ts"
+import { type ChaosWorld, ownerOf } from "./ChaosWorld.ts"
+import * as MirrorRebuild from "./MirrorRebuild.ts"
+import * as TakeOver from "./TakeOver.ts"
+
+/** The harness could not do what was planned. */
+export type FaultError =
+  MemberError | MirrorRebuild.RebuildError | RedisError.RedisError | RedisFailure | ServiceError
+
+/** How long others needed to take the slots of a relay over. */
+export interface Taken {
+  readonly millis: number
+  /** Whether nothing else was wrong meanwhile. */
+  readonly isAlone: boolean
+}
+
+/** What faults have come to pass, and what they brought to light. Filled as the run goes on. */
+export class FaultRecord {
+  readonly counts = new Map<Kind, number>()
+  /** Processes killed, servers among them. */
+  kills = 0
+  readonly takeOvers: Array<Taken> = []
+  /** What was not as it must be. */
+  readonly incidents: Array<string> = []
+  /** Faults under way. */
+  active = 0
+  /** Faults begun so far. */
+  begun = 0
+}
+
+const hold = ({ holdMillis }: Planned) => Effect.sleep(Duration.millis(holdMillis))
+
+const pick = <A>(list: ReadonlyArray<A>, { choice }: Planned): A =>
+  list[Math.floor(choice * list.length)] as A
+
+/** What takes longer is not worth a number: the outbox would not be empty in time. */
+const longestTakeOver = Duration.seconds(60)
+
+/** A server that comes back needs a moment. */
+const patience = Schedule.spaced("100 millis").pipe(Schedule.upTo("60 seconds"))
+
+/** Applies planned faults to a world, and heals them. */
+export const make = (world: ChaosWorld, record: FaultRecord) => {
+  const mongoFaults = Effect.unsafeMakeSemaphore(1)
+  const mirrorFaults = Effect.unsafeMakeSemaphore(1)
+
+  const killed = Effect.sync(() => void (record.kills += 1))
+  const killedIf = (wasThere: boolean) => Effect.when(killed, () => wasThere)
+
+  /** Lets a fault happen to a relay, and notes how long others take to own its slots, if it has any. */
+  const meetRelay = (
+    planned: Planned,
+    within: Duration.DurationInput,
+    fault: (relay: ChaosProcess) => Effect.Effect<void>
+  ) =>
+    Effect.gen(function* () {
+      const relay = pick(world.relays, planned)
+      const owner = ownerOf(relay.name, relay.starts())
+      const { begun } = record
+      const [millis] = yield* Effect.all([TakeOver.measure(world.db, owner, within), fault(relay)], {
+        concurrency: 2
+      })
+      if (millis === undefined) return
+      record.takeOvers.push({ millis, isAlone: record.active === 1 && record.begun === begun })
+    })
+
+  /** What the mirror says, once its server answers. */
+  const mirrorIsReady = Effect.retry(world.mirror.ready, patience)
+
+  const expectReady = (expected: boolean, when: string) =>
+    Effect.map(mirrorIsReady, (isReady) => {
+      if (isReady === expected) return
+      record.incidents.push(`the mirror says that it is ${expected ? "not " : ""}ready ${when}`)
+    })
+
+  /** A mirror that lost its data must say so, under load, until it is rebuilt. */
+  const mendMirror = (planned: Planned) =>
+    Effect.gen(function* () {
+      yield* expectReady(false, "right after the loss of its data")
+      yield* hold(planned)
+      yield* expectReady(false, "though nobody has rebuilt it")
+      yield* Effect.retry(MirrorRebuild.rebuild(world.db, world.mirror), patience)
+      yield* expectReady(true, "after it was rebuilt")
+    }).pipe(Effect.provideService(RedisConnection.RedisConnection, world.mirrorRedis))
+
+  const loseNetwork = (planned: Planned, traffic: "cut" | "hangs") => {
+    const way = pick(world.ways, planned)
+    return Effect.acquireUseRelease(
+      way.set(traffic),
+      () => hold(planned),
+      () => way.set("flows")
+    )
+  }
+
+  const { mirrorServer } = world
+  const killMirror = Effect.zipRight(mirrorServer.kill("SIGKILL"), killed)
+
+  const apply: Readonly<Record<Kind, (planned: Planned) => Effect.Effect<void, FaultError>>> = {
+    "kill relay": (planned) =>
+      meetRelay(planned, longestTakeOver, (relay) =>
+        Effect.flatMap(relay.kill(planned.holdMillis), killedIf)
+      ),
+    // Afterwards the relay lives again.
+    "freeze relay": (planned) =>
+      meetRelay(planned, Duration.millis(planned.holdMillis), (relay) => relay.freeze(planned.holdMillis)),
+    "kill writer": (planned) =>
+      Effect.flatMap(pick(world.writers, planned).kill(planned.holdMillis), killedIf),
+    "step primary down": () => mongoFaults.withPermits(1)(world.mongo.stepDown),
+    "kill primary": (planned) =>
+      world.mongo
+        .killPrimary(Effect.zipRight(killed, hold(planned)))
+        .pipe(Effect.zipRight(world.mongo.awaitHealthy), mongoFaults.withPermits(1)),
+    "restart mirror": (planned) =>
+      killMirror.pipe(
+        Effect.zipRight(hold(planned)),
+        Effect.zipRight(mirrorServer.start),
+        Effect.zipRight(expectReady(true, "after a restart with its data")),
+        mirrorFaults.withPermits(1)
+      ),
+    "flush mirror": (planned) =>
+      redisCommands(mirrorServer.uri, [["FLUSHALL"]]).pipe(
+        Effect.zipRight(mendMirror(planned)),
+        mirrorFaults.withPermits(1)
+      ),
+    "wipe mirror": (planned) =>
+      killMirror.pipe(
+        Effect.zipRight(mirrorServer.restart({ wipe: true })),
+        Effect.zipRight(mendMirror(planned)),
+        mirrorFaults.withPermits(1)
+      ),
+    "cut network": (planned) => loseNetwork(planned, "cut"),
+    "hang network": (planned) => loseNetwork(planned, "hangs")
+  }
+
+  return (planned: Planned): Effect.Effect<void, FaultError> =>
+    Effect.acquireUseRelease(
+      Effect.sync(() => {
+        record.active += 1
+        record.begun += 1
+      }),
+      () => apply[planned.kind](planned),
+      () =>
+        Effect.sync(() => {
+          record.active -= 1
+          record.counts.set(planned.kind, (record.counts.get(planned.kind) ?? 0) + 1)
+        })
+    )
+}
