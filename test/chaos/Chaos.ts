@@ -3,7 +3,6 @@ import { Key } from "@twinbox/outbox"
 import { Clock, Data, Duration, Effect, Schedule } from "effect"
 import type { Db } from "mongodb"
 import { customerCollection, customerStream } from "../../examples/reference-app/src/Customer.ts"
-import { testSecret } from "../setup/appDatabase.ts"
 import { inspectCustomers } from "../setup/mirroredCustomers.ts"
 import * as ChaosPlan from "./ChaosPlan.ts"
 import type { ChaosProcess } from "./ChaosProcess.ts"
@@ -43,7 +42,7 @@ const lanes = 2
 const sayEvery = Duration.seconds(5)
 
 /** Patience with the start of all processes. */
-const warmWithin = Duration.seconds(60)
+const warmWithin = Duration.minutes(2)
 
 /** Patience with the delivery of what is left when the faults are over. */
 const drainWithin = Duration.minutes(2)
@@ -120,9 +119,9 @@ const drain = (world: ChaosWorld.ChaosWorld) =>
 const progress = (world: ChaosWorld.ChaosWorld, record: Faults.FaultRecord, options: Options) =>
   Effect.gen(function* () {
     const [waiting, arrived] = yield* Effect.all([depth(world.db), DeliveryLog.count(world.logRedis)])
-    const { size } = world.audit.committed
+    const now = [...record.active].map(({ kind }) => kind).join(", ")
     yield* options.say(
-      `${record.begun} faults, ${record.kills} kills; ${size} messages committed, ${arrived} arrivals, ${waiting} wait`
+      `${record.begun} faults, ${record.kills} kills; ${world.audit.committed.size} messages committed, ${arrived} arrivals, ${waiting} wait; now: ${now || "nothing"}`
     )
   }).pipe(Effect.ignore, Effect.repeat(Schedule.spaced(sayEvery)))
 
@@ -133,7 +132,7 @@ const collect = (world: ChaosWorld.ChaosWorld, record: Faults.FaultRecord) =>
     const findings = yield* inspectCustomers({
       mongoUri: world.mongo.uri,
       redisUrl: world.mirrorServer.uri,
-      secret: testSecret
+      secret: ChaosWorld.secret
     })
     return { committed: world.audit.committed, log, versions, findings, incidents: record.incidents }
   })

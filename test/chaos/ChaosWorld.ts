@@ -5,7 +5,6 @@ import { RedisServer, type RedisServerHandle, type Report } from "@twinbox/servi
 import { type Context, Effect, Option, Redacted } from "effect"
 import type { Db } from "mongodb"
 import { customerTopic } from "../../examples/reference-app/src/Customer.ts"
-import { testSecret } from "../setup/appDatabase.ts"
 import { type ProxiedReplicaSet, proxiedReplicaSet } from "../setup/proxiedReplicaSet.ts"
 import * as TcpProxy from "../setup/TcpProxy.ts"
 import * as Audit from "./Audit.ts"
@@ -45,8 +44,11 @@ export interface ChaosWorld {
   readonly audit: Audit.Audit
 }
 
-/** Name of a relay in the leases, in its `start`-th life: each has another. */
-export const ownerOf = (relay: string, start: number): string => `${relay}.${start}`
+/** What a relay calls itself in the `start`-th life of its process: in each by another name. */
+export const relayNameOf = (process: string, start: number): string => `${process}.${start}`
+
+/** What the twins are made with. */
+export const secret = "c7e1a04b95d23f8660bb17d9e4a2385f"
 
 const silent: Report = () => Effect.void
 
@@ -100,7 +102,7 @@ const startRelay = (name: string, options: Options, servers: Effect.Effect.Succe
       program: programOf("RelayMain.ts"),
       env: (start) => ({
         NAME: name,
-        OWNER: ownerOf(name, start),
+        OWNER: relayNameOf(name, start),
         MONGODB_URI: servers.mongo.uri,
         MIRROR_URL: urlOf(mirror),
         LOG_URL: urlOf(log),
@@ -118,7 +120,7 @@ const startWriter = (name: string, groupCommit: boolean, options: Options, mongo
       env: () => ({
         NAME: name,
         MONGODB_URI: mongo.uri,
-        ANONYMIZE_SECRET: testSecret,
+        ANONYMIZE_SECRET: secret,
         GROUP_COMMIT: String(groupCommit),
         PAUSE_MILLIS: String(options.writePauseMillis)
       })

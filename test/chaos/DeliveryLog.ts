@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto"
 import { type Message, Sink, type Topic } from "@twinbox/outbox"
 import type { RedisConnection, RedisError } from "@twinbox/redis"
-import type { DeliveryChecker } from "@twinbox/testkit"
 import { type Context, Effect, Either } from "effect"
+import type { Received } from "../../packages/testkit/src/DeliveryChecker.ts"
 
 type Redis = Context.Tag.Service<RedisConnection.RedisConnection>
 
@@ -17,7 +17,7 @@ export const digestOf = (payload: string | null): string | null =>
   payload === null ? null : createHash("sha256").update(payload).digest("base64url").slice(0, 20)
 
 /** An arrival at the log, and the relay that brought it. */
-export interface Arrival extends DeliveryChecker.Received {
+export interface Arrival extends Received {
   readonly relay: string
 }
 

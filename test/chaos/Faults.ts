@@ -4,7 +4,7 @@ import { Duration, Effect, Schedule } from "effect"
 import type { MemberError } from "../setup/proxiedReplicaSet.ts"
 import type { Kind, Planned } from "./ChaosPlan.ts"
 import type { ChaosProcess } from "./ChaosProcess.ts"
-import { type ChaosWorld, ownerOf } from "./ChaosWorld.ts"
+import { type ChaosWorld, relayNameOf } from "./ChaosWorld.ts"
 import * as MirrorRebuild from "./MirrorRebuild.ts"
 import * as TakeOver from "./TakeOver.ts"
 
@@ -28,7 +28,7 @@ export class FaultRecord {
   /** What was not as it must be. */
   readonly incidents: Array<string> = []
   /** Faults under way. */
-  active = 0
+  readonly active = new Set<Planned>()
   /** Faults begun so far. */
   begun = 0
 }
@@ -60,13 +60,13 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
   ) =>
     Effect.gen(function* () {
       const relay = pick(world.relays, planned)
-      const owner = ownerOf(relay.name, relay.starts())
+      const name = relayNameOf(relay.name, relay.starts())
       const { begun } = record
-      const [millis] = yield* Effect.all([TakeOver.measure(world.db, owner, within), fault(relay)], {
+      const [millis] = yield* Effect.all([TakeOver.measure(world.db, name, within), fault(relay)], {
         concurrency: 2
       })
       if (millis === undefined) return
-      record.takeOvers.push({ millis, isAlone: record.active === 1 && record.begun === begun })
+      record.takeOvers.push({ millis, isAlone: record.active.size === 1 && record.begun === begun })
     })
 
   /** What the mirror says, once its server answers. */
@@ -140,13 +140,13 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
   return (planned: Planned): Effect.Effect<void, FaultError> =>
     Effect.acquireUseRelease(
       Effect.sync(() => {
-        record.active += 1
+        record.active.add(planned)
         record.begun += 1
       }),
       () => apply[planned.kind](planned),
       () =>
         Effect.sync(() => {
-          record.active -= 1
+          record.active.delete(planned)
           record.counts.set(planned.kind, (record.counts.get(planned.kind) ?? 0) + 1)
         })
     )

@@ -1,5 +1,5 @@
 import { Key, Message, type Sink } from "@twinbox/outbox"
-import { RedisConnection, type RedisError, RedisMirror } from "@twinbox/redis"
+import { type RedisConnection, type RedisError, RedisMirror } from "@twinbox/redis"
 import { Data, Effect } from "effect"
 import type { Db } from "mongodb"
 import {

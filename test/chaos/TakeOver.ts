@@ -7,25 +7,29 @@ class LeasesUnread extends Data.TaggedError("LeasesUnread")<{ readonly cause: un
 /** How often the leases are looked at: the precision of what is measured. */
 const lookEvery = Duration.millis(50)
 
-const slotsOf = (db: Db, owner: string) =>
-  Effect.tryPromise({
-    try: () => db.collection<{ _id: number }>(MongoIndexes.collections.leases).distinct("_id", { owner }),
-    catch: (cause) => new LeasesUnread({ cause })
-  }).pipe(Effect.retry(Schedule.spaced("100 millis")), Effect.orDie)
+const ask = <A>(question: () => Promise<A>) =>
+  Effect.tryPromise({ try: question, catch: (cause) => new LeasesUnread({ cause }) }).pipe(
+    Effect.retry(Schedule.spaced("100 millis")),
+    Effect.orDie
+  )
 
 /**
- * How long it takes, from now on, until this owner has no slot any more, in milliseconds; undefined when it has none
- * to begin with, or still has some when `within` is over.
+ * How long it takes, from now on, until a relay has lost all its slots, in milliseconds; undefined when it has none
+ * to begin with, or still has some when `within` is over. Slots that it comes back to later are others.
+ *
+ * @param relay the name that the relay was given; the leases have it with a number that rises when it joins again
  */
 export const measure = (
   db: Db,
-  owner: string,
+  relay: string,
   within: Duration.DurationInput
 ): Effect.Effect<number | undefined> =>
   Effect.gen(function* () {
-    if ((yield* slotsOf(db, owner)).length === 0) return undefined
-    const [taken] = yield* slotsOf(db, owner).pipe(
-      Effect.repeat({ until: (slots) => slots.length === 0, schedule: Schedule.spaced(lookEvery) }),
+    const leases = db.collection<{ _id: number; owner: string | null }>(MongoIndexes.collections.leases)
+    const [owner] = yield* ask(() => leases.distinct("owner", { owner: { $regex: `^${relay}:` } }))
+    if (owner === undefined) return undefined
+    const [taken] = yield* ask(() => leases.countDocuments({ owner })).pipe(
+      Effect.repeat({ until: (slots) => slots === 0, schedule: Schedule.spaced(lookEvery) }),
       Effect.timed
     )
     return Duration.toMillis(taken)

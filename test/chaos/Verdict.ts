@@ -1,5 +1,6 @@
 import type { Message } from "@twinbox/outbox"
-import { DeliveryChecker } from "@twinbox/testkit"
+// Not by the package's name: its conformance suites load vitest, which runs nowhere but in a test.
+import * as DeliveryChecker from "../../packages/testkit/src/DeliveryChecker.ts"
 import { allArrived, type Findings } from "../setup/mirroredCustomers.ts"
 
 /** What is there when everything has come to rest. */

@@ -29,8 +29,8 @@ it.live(
       expect(verdict.violations).toEqual([])
       // Else the faults met nobody.
       expect(new Set(faults.counts.keys())).toEqual(new Set(kinds))
-      expect(outcome.committed).toBeGreaterThan(500)
+      expect(outcome.committed).toBeGreaterThan(50)
       expect(outcome.arrived).toBeGreaterThanOrEqual(outcome.committed)
     }),
-  240_000
+  360_000
 )

@@ -2,7 +2,7 @@ import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
 import { HttpServer, HttpServerError } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Data, Duration, Effect, Layer } from "effect"
+import { Data, Duration, Effect, Layer, Scope } from "effect"
 import { Settings } from "./Settings.ts"
 
 /** Nobody can be served at the place that was asked for. */
@@ -49,7 +49,7 @@ const trackConnections = (server: Server): ReadonlySet<Socket> => {
 const cutLater = (server: Server, sockets: ReadonlySet<Socket>): void => {
   const timer = setTimeout(() => {
     for (const socket of sockets) socket.destroy()
-  }, Duration.toMillis(finishWithin))
+  }, Duration.toMillis(finishWithin)).unref()
   server.once("close", () => clearTimeout(timer))
 }
 
@@ -58,15 +58,17 @@ const make = Effect.gen(function* () {
   const node = createServer(limits)
   node.maxConnections = maxConnections
   const sockets = trackConnections(node)
-  const server = yield* NodeHttpServer.make(() => node, { host, port }).pipe(
+  const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => {
+    cutLater(node, sockets)
+    return Scope.close(scope, exit)
+  })
+  return yield* NodeHttpServer.make(() => node, { host, port }).pipe(
+    Scope.extend(scope),
     Effect.mapError(
       ({ cause }: HttpServerError.ServeError) =>
         new CannotListen({ message: explain(host, port, codeOf(cause)) })
     )
   )
-  // Finalizers run last first: this one before the server is closed.
-  yield* Effect.addFinalizer(() => Effect.sync(() => cutLater(node, sockets)))
-  return server
 })
 
 /** A server at HOST and PORT that answers nothing yet. */

@@ -63,7 +63,8 @@ const make = Effect.gen(function* () {
           () => Effect.sync(() => checks.delete(name))
         )
       ),
-    findings: Effect.map(Effect.flatMap(finding, Fiber.join), (found) => new Map(found))
+    // Not `Fiber.join`, which would put the finder's context in the place of the asker's.
+    findings: Effect.map(Effect.flatten(Effect.flatMap(finding, Fiber.await)), (found) => new Map(found))
   })
 })
 

@@ -2,7 +2,7 @@ import { HttpApiBuilder, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { OutboxError, OutboxMemory, OutboxStore } from "@twinbox/outbox"
-import { type Context, Effect, Layer, Schedule } from "effect"
+import { type Context, Effect, Layer } from "effect"
 import { parsePrometheus } from "../../../packages/outbox/test/PrometheusParser.ts"
 import { Api } from "../src/Api.ts"
 import * as HttpListener from "../src/HttpListener.ts"
@@ -41,6 +41,9 @@ const ask = (path: string) =>
 const json = (path: string) =>
   Effect.map(ask(path), ({ status, text }) => ({ status, body: JSON.parse(text) as unknown }))
 
+const untilNot200 = (path: string) =>
+  Effect.repeat(Effect.delay(json(path), "20 millis"), { until: ({ status }) => status !== 200 })
+
 describe("/healthz", () => {
   it.scopedLive("is 200 until a role has failed for good, and then says why without a secret", () =>
     Effect.gen(function* () {
@@ -48,9 +51,7 @@ describe("/healthz", () => {
       yield* failures.fork(Effect.never)
       expect(yield* json("/healthz")).toEqual({ status: 200, body: { status: "alive" } })
       yield* failures.fork(Effect.fail({ message: "Redis at host:1 refused the credentials" }))
-      const failed = yield* json("/healthz").pipe(
-        Effect.repeat({ until: ({ status }) => status !== 200, schedule: Schedule.spaced("20 millis") })
-      )
+      const failed = yield* untilNot200("/healthz")
       expect(failed).toEqual({
         status: 503,
         body: { status: "failed", reason: "Redis at host:1 refused the credentials" }
@@ -90,9 +91,7 @@ describe("/readyz", () => {
         body: { status: "ready", checks: { mongodb: { status: "ok" } } }
       })
       yield* readiness.add("redis", new Readiness.Unready({ reason: "it sleeps" }))
-      const notReady = yield* json("/readyz").pipe(
-        Effect.repeat({ until: ({ status }) => status !== 200, schedule: Schedule.spaced("50 millis") })
-      )
+      const notReady = yield* untilNot200("/readyz")
       expect(notReady).toEqual({
         status: 503,
         body: {

@@ -1,8 +1,8 @@
 import { Options } from "@effect/cli"
-import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
+import { MongoDatabase, MongoError, MongoIndexes, MongoOutboxAdmin } from "@twinbox/mongodb"
 import type { OutboxAdmin } from "@twinbox/outbox"
 import { Config, Effect, Layer, Option, type Redacted } from "effect"
-import { UsageError } from "./CommandError.ts"
+import { Failed, UsageError } from "./CommandError.ts"
 
 /** How this command names itself to the server. */
 export const appName = "twinbox-cli"
@@ -36,8 +36,41 @@ const noUri = new UsageError({ message: "which MongoDB? set MONGODB_URI, or add 
 const uriOf = (given: Given) =>
   Option.match(given.uri, {
     onSome: Effect.succeed,
-    onNone: () => Effect.mapError(Config.nonEmptyString("MONGODB_URI").pipe(Config.redacted), () => noUri)
+    onNone: () => Effect.mapError(Config.redacted(Config.nonEmptyString("MONGODB_URI")), () => noUri)
   })
 
+/** A name that was mistyped must not become a new, empty outbox. */
+const checkOutbox = Effect.gen(function* () {
+  const { db } = yield* MongoDatabase.MongoDatabase
+  const found = yield* Effect.tryPromise({
+    try: () => db.listCollections({ name: MongoIndexes.collections.outbox }, { nameOnly: true }).toArray(),
+    catch: MongoError.fromDriver
+  })
+  if (found.length === 0) {
+    yield* new Failed({
+      message: `database '${db.databaseName}' holds no outbox: name the one that does with --database or in the connection string`
+    })
+  }
+})
+
+const database = (given: Given) =>
+  Effect.map(uriOf(given), (uri) =>
+    MongoDatabase.layer({
+      uri,
+      appName,
+      connectWithin,
+      ...Option.match(given.database, { onNone: () => ({}), onSome: (database) => ({ database }) })
+    })
+  ).pipe(Layer.unwrapEffect)
+
 /** The outbox that is meant. */
-export const layer = (given: Given): Layer.Layer<OutboxAdmin.OutboxAdmin> => Layer.die("later")
+export const layer = (
+  given: Given
+): Layer.Layer<
+  OutboxAdmin.OutboxAdmin,
+  MongoDatabase.ConnectError | MongoError.MongoError | Failed | UsageError
+> =>
+  MongoOutboxAdmin.layer().pipe(
+    Layer.provide(Layer.effectDiscard(checkOutbox)),
+    Layer.provide(database(given))
+  )

@@ -1,13 +1,22 @@
 import { Options } from "@effect/cli"
-import { OutboxAdmin } from "@twinbox/outbox"
+import { OutboxAdmin, type OutboxError } from "@twinbox/outbox"
 import { Effect, Option, Stream } from "effect"
 import * as Limit from "./Limit.ts"
+import type * as Output from "./Output.ts"
 import { Screen } from "./Screen.ts"
 import * as Count from "./Count.ts"
 import * as Table from "./Table.ts"
 
+export interface Page {
+  readonly letters: ReadonlyArray<OutboxAdmin.ListedDeadLetter>
+  /** Where the next page begins, if there may be one. */
+  readonly next: string | undefined
+}
+
 /** Pages of dead letters that match, oldest first, to the end. */
-export const pages = (first: OutboxAdmin.DeadPage) =>
+export const pages = (
+  first: OutboxAdmin.DeadPage
+): Stream.Stream<Page, OutboxError.OutboxError, OutboxAdmin.OutboxAdmin> =>
   Stream.paginateEffect(first, (page) =>
     Effect.gen(function* () {
       const admin = yield* OutboxAdmin.OutboxAdmin
@@ -42,7 +51,13 @@ const total = (groups: Iterable<Group>): number => {
 }
 
 /** Counts what matches, without changing anything. */
-export const count = (filter: OutboxAdmin.DeadFilter) =>
+export const count = (
+  filter: OutboxAdmin.DeadFilter
+): Effect.Effect<
+  { readonly deadLetters: number; readonly groups: ReadonlyArray<Group> },
+  OutboxError.OutboxError,
+  OutboxAdmin.OutboxAdmin | Screen
+> =>
   Effect.gen(function* () {
     const screen = yield* Screen
     const none: ReadonlyMap<string, Group> = new Map()
@@ -68,7 +83,10 @@ export const dryRunOption = Options.boolean("dry-run").pipe(
 )
 
 /** What `--dry-run` shows. `done` is what would happen to them: `requeued`. */
-export const dryRun = (filter: OutboxAdmin.DeadFilter, done: string) =>
+export const dryRun = (
+  filter: OutboxAdmin.DeadFilter,
+  done: string
+): Effect.Effect<Output.Result, OutboxError.OutboxError, OutboxAdmin.OutboxAdmin | Screen> =>
   Effect.map(count(filter), ({ deadLetters, groups }) => {
     const rows = groups.map((group) => [group.sink, group.reason, Count.text(group.deadLetters)])
     const sentence = `${Count.of(deadLetters, "dead letter")} would be ${done}; nothing was changed`

@@ -8,7 +8,6 @@ import { Failed, UsageError } from "./CommandError.ts"
 import * as HelpConsole from "./HelpConsole.ts"
 import * as Logs from "./Logs.ts"
 import * as Screen from "./Screen.ts"
-import * as Sentence from "./Sentence.ts"
 import * as StopSignal from "./StopSignal.ts"
 
 const isUsageError = (failure: unknown): boolean =>
@@ -20,12 +19,18 @@ const exitCode = (exit: Exit.Exit<unknown, unknown>): number =>
     onFailure: (cause) => (Option.exists(Cause.failureOption(cause), isUsageError) ? 2 : 1)
   })
 
-/** The command line has told about its own errors already. */
-const tell = (cause: Cause.Cause<unknown>) =>
+/** A fault may quote anything, so only its kind is told. */
+const faultSentence = (cause: Cause.Cause<unknown>): string => {
+  const [fault] = Cause.defects(cause)
+  return `the command has a fault (${fault instanceof Error ? fault.name : "unknown"}): please report it`
+}
+
+/** The command line library has told about its own errors already. */
+const tell = (cause: Cause.Cause<ValidationError.ValidationError | Failed | UsageError>) =>
   Effect.sync(() => {
     const failure = Option.getOrUndefined(Cause.failureOption(cause))
     if (ValidationError.isValidationError(failure)) return
-    process.stderr.write(`twinbox: ${Sentence.ofCause(cause)}\n`)
+    process.stderr.write(`twinbox: ${failure?.message ?? faultSentence(cause)}\n`)
   })
 
 const untilStopped = Effect.flatMap(StopSignal.StopSignal, (signal) =>

@@ -24,7 +24,10 @@ export interface DeadRecord {
 export type ListedDeadRecord = Omit<DeadRecord, "record">
 
 /** Makes the record of a dead letter. One for each message and sink, however often it is written. */
-export const fromLetter = (letter: OutboxStore.DeadLetter, record: Partial<OutboxRecord.OutboxRecord>): DeadRecord => ({
+export const fromLetter = (
+  letter: OutboxStore.DeadLetter,
+  record: Partial<OutboxRecord.OutboxRecord>
+): DeadRecord => ({
   _id: `${letter.messageId}:${letter.sink}`,
   messageId: letter.messageId,
   slot: letter.slot,

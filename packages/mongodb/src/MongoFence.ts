@@ -75,9 +75,7 @@ export const make = (client: MongoClient, { leases, relays }: MongoCollections):
     })
 
   const writeHeartbeat = (owner: string) =>
-    Transaction.use((session) =>
-      relays.updateOne({ _id: owner }, { $inc: { writes: 1 } }, { session })
-    ).pipe(
+    Transaction.use((session) => relays.updateOne({ _id: owner }, { $inc: { writes: 1 } }, { session })).pipe(
       Effect.filterOrFail(
         ({ matchedCount }) => matchedCount === 1,
         () => new Expelled()
@@ -106,10 +104,12 @@ export const make = (client: MongoClient, { leases, relays }: MongoCollections):
           ? Transaction.runOn(seat.session, Effect.zipRight(writeHeartbeat(owner), body))
           : Effect.fail(stale(operation))
       )
-      return seat.turn.withPermits(1)(whileSeated).pipe(
-        Effect.catchTag("Expelled", () => Effect.zipRight(exit(owner), Effect.fail(stale(operation)))),
-        Effect.mapError(toOutboxError(operation))
-      )
+      return seat.turn
+        .withPermits(1)(whileSeated)
+        .pipe(
+          Effect.catchTag("Expelled", () => Effect.zipRight(exit(owner), Effect.fail(stale(operation)))),
+          Effect.mapError(toOutboxError(operation))
+        )
     })
 
   return {

@@ -98,14 +98,11 @@ export const make = (
    * Source: https://www.mongodb.com/docs/manual/reference/command/killSessions/
    */
   const killSession = (session: Binary) =>
-    Effect.ignore(
-      Effect.tryPromise(() => client.db("admin").command({ killSessions: [{ id: session }] }))
-    )
+    Effect.ignore(Effect.tryPromise(() => client.db("admin").command({ killSessions: [{ id: session }] })))
 
   const remove = ({ counter, owner }: Pick<OutboxStore.Member, "owner" | "counter">) =>
     Effect.tryPromise({
-      try: () =>
-        relays.deleteOne({ _id: owner, counter }, { maxTimeMS: expelWithinMillis, ...majority }),
+      try: () => relays.deleteOne({ _id: owner, counter }, { maxTimeMS: expelWithinMillis, ...majority }),
       catch: MongoError.fromDriver
     }).pipe(
       Effect.mapError((error) =>
@@ -121,9 +118,7 @@ export const make = (
       attempt("expel", () => relays.findOne({ _id: member.owner, counter: member.counter })),
       // A relay that lives is left in peace.
       (found) =>
-        found === null
-          ? Effect.succeed(false)
-          : Effect.zipRight(killSession(found.session), remove(member))
+        found === null ? Effect.succeed(false) : Effect.zipRight(killSession(found.session), remove(member))
     )
 
   const leave: Store["leave"] = (owner) =>

@@ -1,7 +1,8 @@
-import { Key } from "@twinbox/outbox"
-import { Effect } from "effect"
+import { Key, type Transaction as OutboxTransaction } from "@twinbox/outbox"
+import { Array as Arr, Effect } from "effect"
 import type { Db } from "mongodb"
 import type { MongoCollections } from "./MongoCollections.ts"
+import type { MongoError } from "./MongoError.ts"
 import * as Transaction from "./Transaction.ts"
 
 interface Versioned {
@@ -25,7 +26,7 @@ export const newestOf = (
   db: Db,
   { sequences, streams }: Pick<MongoCollections, "sequences" | "streams">,
   keys: ReadonlyArray<string>
-) =>
+): Effect.Effect<ReadonlyMap<string, number>, MongoError, OutboxTransaction.Transaction> =>
   Effect.gen(function* () {
     const newest = new Map<string, number>()
     if (keys.length === 0) return newest
@@ -36,12 +37,12 @@ export const newestOf = (
       sequences.find({ _id: { $in: [...keys] } }, { session }).toArray()
     )
     for (const { _id, sequence } of counted) raise(_id, sequence)
-    const byStream = Map.groupBy(keys, Key.streamOf)
+    const byStream = Arr.groupBy(keys, Key.streamOf)
     const registered = yield* Transaction.use((session) =>
-      streams.find({ _id: { $in: [...byStream.keys()] } }, { session }).toArray()
+      streams.find({ _id: { $in: Object.keys(byStream) } }, { session }).toArray()
     )
     for (const { _id: stream, collection, tombstones } of registered) {
-      const ids = (byStream.get(stream) ?? []).map(Key.idOf)
+      const ids = (byStream[stream] ?? []).map(Key.idOf)
       for (const name of [collection, tombstones]) {
         for (const { _id, version } of yield* versionsIn(db, name, ids)) raise(Key.make(stream, _id), version)
       }

@@ -1,9 +1,12 @@
-import { OutboxStore } from "@twinbox/outbox"
+import { OutboxStore, type Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Effect } from "effect"
 import type { AnyBulkWriteOperation } from "mongodb"
 import type { MongoCollections } from "./MongoCollections.ts"
-import { type HistoryRecord, type OutboxRecord } from "./OutboxRecord.ts"
+import type { MongoError } from "./MongoError.ts"
+import type { HistoryRecord, OutboxRecord } from "./OutboxRecord.ts"
 import * as Transaction from "./Transaction.ts"
+
+type InTransaction = Effect.Effect<void, MongoError, OutboxTransaction.Transaction>
 
 /** A message that sinks are to be sent once more. */
 export interface Owed {
@@ -41,7 +44,7 @@ const addition = ({ history, record, sinks }: Owed): AnyBulkWriteOperation<Outbo
  * Puts messages back into the outbox as behind, or adds the sinks to those that owe it where it is still behind for
  * others, in the open transaction. What is ready or scheduled comes to every sink anyway.
  */
-export const oweAgain = ({ leases, outbox }: MongoCollections, owed: ReadonlyArray<Owed>) =>
+export const oweAgain = ({ leases, outbox }: MongoCollections, owed: ReadonlyArray<Owed>): InTransaction =>
   Effect.gen(function* () {
     const ids = owed.map(({ record }) => record._id)
     const there = yield* Transaction.use((session) =>
@@ -63,7 +66,10 @@ export const oweAgain = ({ leases, outbox }: MongoCollections, owed: ReadonlyArr
   })
 
 /** Tells relays, in the open transaction, that something was changed in these slots behind their backs. */
-export const raiseChanges = ({ leases }: Pick<MongoCollections, "leases">, slots: ReadonlyArray<number>) =>
+export const raiseChanges = (
+  { leases }: Pick<MongoCollections, "leases">,
+  slots: ReadonlyArray<number>
+): InTransaction =>
   slots.length === 0
     ? Effect.void
     : Effect.asVoid(

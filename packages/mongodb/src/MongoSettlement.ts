@@ -1,5 +1,5 @@
 import type { OutboxStore } from "@twinbox/outbox"
-import { type Context, Effect } from "effect"
+import { Array as Arr, type Context, Effect } from "effect"
 import type { AnyBulkWriteOperation, Filter } from "mongodb"
 import * as DeadRecord from "./DeadRecord.ts"
 import type { MongoCollections } from "./MongoCollections.ts"
@@ -25,10 +25,10 @@ const isConfirmed = ({ behind, dead }: OutboxStore.Settlement): boolean =>
 const movesOf = (
   settlements: ReadonlyArray<OutboxStore.Settlement>
 ): Array<AnyBulkWriteOperation<OutboxRecord>> => {
-  const groups = Map.groupBy(settlements, ({ behind }) => JSON.stringify(behind))
-  return [...groups.values()].map((group) => {
+  const groups = Arr.groupBy(settlements, ({ behind }) => JSON.stringify(behind))
+  return Object.values(groups).map((group) => {
     const filter = idsIn(group.map(({ messageId }) => messageId))
-    const behind = group[0]?.behind ?? []
+    const { behind } = group[0]
     return behind.length === 0
       ? { deleteMany: { filter } }
       : { updateMany: { filter, update: { $set: { state: "behind", behind: [...behind] } } } }
@@ -46,10 +46,7 @@ export const make = (
       if (letters.length === 0) return []
       const records = yield* Transaction.use((session) =>
         outbox
-          .find(
-            { ...filter, ...idsIn(letters.map(({ messageId }) => messageId)) },
-            { session, hint: byId }
-          )
+          .find({ ...filter, ...idsIn(letters.map(({ messageId }) => messageId)) }, { session, hint: byId })
           .toArray()
       )
       const found = new Map(records.map((record) => [JSON.stringify(record._id), record]))
@@ -76,9 +73,7 @@ export const make = (
         settlements.flatMap((settlement) => settlement.dead),
         {}
       )
-      yield* Transaction.use((session) =>
-        outbox.bulkWrite(movesOf(settlements), { session, ordered: false })
-      )
+      yield* Transaction.use((session) => outbox.bulkWrite(movesOf(settlements), { session, ordered: false }))
     })
 
   const settle: MongoSettlement["settle"] = (lease, settlements) => {
@@ -100,11 +95,7 @@ export const make = (
       const ids = [...confirmed.map(({ id }) => id), ...buried]
       if (ids.length === 0) return
       yield* Transaction.use((session) =>
-        outbox.updateMany(
-          { ...owed, ...idsIn(ids) },
-          { $pull: { behind: sink } },
-          { session, hint: byId }
-        )
+        outbox.updateMany({ ...owed, ...idsIn(ids) }, { $pull: { behind: sink } }, { session, hint: byId })
       )
       if (buried.length === 0) return
       // A message that ended as a dead letter is not kept as delivered.
@@ -124,7 +115,7 @@ export const make = (
   }
 
   return {
-    mark: (lease, sink, messages) =>
+    mark: (lease, sink, messages, by) =>
       messages.length === 0
         ? Effect.void
         : fence.lease(
@@ -135,16 +126,14 @@ export const make = (
               Transaction.use((session) =>
                 outbox.updateMany(
                   idsIn(messages.map(({ id }) => id)),
-                  { $inc: { [`marks.${sink}`]: 1 } },
+                  { $inc: { [`marks.${sink}`]: by } },
                   { session }
                 )
               )
             )
           ),
     confirm: (messages) =>
-      messages.length === 0
-        ? Effect.void
-        : retire("confirm", idsIn(messages.map(({ id }) => id))),
+      messages.length === 0 ? Effect.void : retire("confirm", idsIn(messages.map(({ id }) => id))),
     settle,
     settleBehind
   }

@@ -35,11 +35,7 @@ const totalOf = async ({ outbox }: MongoCollections, filter: Document, hint: str
 const behindBySink = ({ outbox }: MongoCollections) =>
   outbox
     .aggregate<SinkCount>(
-      [
-        { $match: { state: "behind" } },
-        { $unwind: "$behind" },
-        { $group: { _id: "$behind", ...counting } }
-      ],
+      [{ $match: { state: "behind" } }, { $unwind: "$behind" }, { $group: { _id: "$behind", ...counting } }],
       { hint: indexNames.behind }
     )
     .toArray()

@@ -102,7 +102,10 @@ export const make = (
       return { promoted, isLast: found.length < promotePage || promoted === 0 }
     })
 
-  const promote = (slots: ReadonlyArray<number>, before = 0): Effect.Effect<number, OutboxError.OutboxError> =>
+  const promote = (
+    slots: ReadonlyArray<number>,
+    before = 0
+  ): Effect.Effect<number, OutboxError.OutboxError> =>
     Effect.flatMap(promoteNext(slots), ({ isLast, promoted }) =>
       isLast ? Effect.succeed(before + promoted) : promote(slots, before + promoted)
     )
@@ -139,9 +142,7 @@ export const make = (
       const held = yield* stillHeld(lease)
       if (ids.length === 0) return { held, mended: 0 }
       const registered = namesOf(
-        yield* Transaction.use((session) =>
-          sinks.find({}, { session, projection: { _id: 1 } }).toArray()
-        )
+        yield* Transaction.use((session) => sinks.find({}, { session, projection: { _id: 1 } }).toArray())
       )
       const { matchedCount } = yield* Transaction.use((session) =>
         outbox.updateMany(
@@ -156,11 +157,7 @@ export const make = (
   const sweepOrphans: MongoUpkeep["sweepOrphans"] = (lease) =>
     Effect.gen(function* () {
       const { corrupt, orphaned } = yield* lookAround([...lease.epochs.keys()])
-      const { held, mended } = yield* fence.member(
-        "sweepOrphans",
-        lease.owner,
-        mend(lease, orphaned)
-      )
+      const { held, mended } = yield* fence.member("sweepOrphans", lease.owner, mend(lease, orphaned))
       if (mended > 0) yield* retire("sweepOrphans", owedToNobody(orphaned))
       const mine = new Set(held)
       const found = corrupt.map(toCorrupt)

@@ -51,9 +51,7 @@ export const fromHistory = (
 ): ReadonlyArray<HistoryRecord> =>
   history.map(({ at, error, reason }) => ({ at: new Date(at), reason, error }))
 
-export const toHistory = (
-  history: ReadonlyArray<HistoryRecord>
-): ReadonlyArray<OutboxStore.FailedAttempt> =>
+export const toHistory = (history: ReadonlyArray<HistoryRecord>): ReadonlyArray<OutboxStore.FailedAttempt> =>
   history.map(({ at, error, reason }) => ({ at: at.getTime(), reason, error }))
 
 const sentinelPrefix = "sentinel/"
@@ -103,7 +101,7 @@ const areHeaders = (value: unknown): boolean => {
 
 const areMarks = (value: unknown): boolean => {
   if (typeof value !== "object" || value === null) return false
-  for (const sink in value) if (!isInt((value as Record<string, unknown>)[sink])) return false
+  for (const sink in value) if (typeof (value as Record<string, unknown>)[sink] !== "number") return false
   return true
 }
 

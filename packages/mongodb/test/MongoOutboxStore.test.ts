@@ -1,25 +1,54 @@
-import { MongoDatabase, MongoIndexes, MongoOutboxStore, Transaction } from "@twinbox/mongodb"
-import { OutboxStoreConformance, type StoreHarness } from "@twinbox/testkit"
+import {
+  MongoDatabase,
+  MongoIndexes,
+  MongoOutboxAdmin,
+  MongoOutboxStore,
+  Transaction
+} from "@twinbox/mongodb"
+import type { Message } from "@twinbox/outbox"
+import { type HarnessOptions, OutboxStoreConformance, type StoreHarness } from "@twinbox/testkit"
 import { Effect } from "effect"
 import { testOutboxDatabase } from "./testDatabase.ts"
 
-const harness = Effect.gen(function* () {
-  const database = yield* testOutboxDatabase
-  const provided = Effect.provideService(MongoDatabase.MongoDatabase, database)
-  const store = yield* provided(MongoOutboxStore.make)
-  const made: StoreHarness = {
-    store,
-    transact: (body) => provided(Transaction.run(body)) as never,
-    insertCorrupt: (id) =>
-      Effect.promise(() =>
-        database.db
-          .collection<{ _id: string }>(MongoIndexes.collections.outbox)
-          .insertOne({ _id: id, slot: 3, key: 17, state: "ready" } as never, {
-            bypassDocumentValidation: true
-          })
-      )
-  }
-  return made
+interface AnyRecord {
+  readonly _id: string
+  readonly [field: string]: unknown
+}
+
+/** What no writer of this library would insert; the database lets it in without looking. */
+const insertUnchecked = ({ db }: MongoDatabase.MongoDatabase["Type"], record: AnyRecord) =>
+  Effect.promise(() =>
+    db
+      .collection<AnyRecord>(MongoIndexes.collections.outbox)
+      .insertOne(record, { bypassDocumentValidation: true })
+  )
+
+const owedToNobody = ({ createdAt, id, ...message }: Message.Message): AnyRecord => ({
+  ...message,
+  _id: id,
+  createdAt: new Date(createdAt),
+  state: "behind",
+  behind: []
 })
+
+/** The server looks for expired documents once a minute unless told otherwise. */
+const expireSoon = ({ client }: MongoDatabase.MongoDatabase["Type"]) =>
+  Effect.promise(() => client.db("admin").command({ setParameter: 1, ttlMonitorSleepSecs: 1 }))
+
+const harness = (options: HarnessOptions) =>
+  Effect.gen(function* () {
+    const database = yield* testOutboxDatabase
+    const provided = Effect.provideService(MongoDatabase.MongoDatabase, database)
+    if (options.keepDelivered !== undefined) yield* expireSoon(database)
+    const made: StoreHarness = {
+      store: yield* provided(MongoOutboxStore.make(options)),
+      admin: yield* provided(MongoOutboxAdmin.make(options)),
+      transact: (body) => provided(Transaction.run(body)) as never,
+      insertCorrupt: (id, slot, state = "ready") =>
+        insertUnchecked(database, { _id: id, slot, key: 17, state }),
+      insertOwedToNobody: (message) => insertUnchecked(database, owedToNobody(message))
+    }
+    return made
+  })
 
 OutboxStoreConformance.suite("MongoDB", harness)

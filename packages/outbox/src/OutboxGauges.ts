@@ -70,7 +70,10 @@ export const make = (given: Options = {}): Effect.Effect<OutboxGauges, never, Ou
     // In a fiber of its own: who goes away must not spoil the reading for the others who wait for it.
     const reading = yield* Effect.cachedWithTTL(Effect.forkDaemon(Effect.interruptible(read)), maxAge)
 
-    const snapshot = Effect.zipWith(Effect.flatMap(reading, Fiber.join), Metric.snapshot, (isUp, pairs) =>
+    // Not `Fiber.join`, which would put the reading's context in the place of the asker's.
+    const isUp = Effect.flatten(Effect.flatMap(reading, Fiber.await))
+
+    const snapshot = Effect.zipWith(isUp, Metric.snapshot, (isUp, pairs) =>
       isUp ? pairs : pairs.filter((pair) => !isCount(pair))
     )
     return { snapshot }

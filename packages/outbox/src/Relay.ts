@@ -6,6 +6,7 @@ import type { OutboxError } from "./OutboxError.ts"
 import { OutboxStore } from "./OutboxStore.ts"
 import * as RelayPolicy from "./RelayPolicy.ts"
 import type * as RelayReader from "./RelayReader.ts"
+import type * as RelayParts from "./RelayParts.ts"
 import * as RelayTerm from "./RelayTerm.ts"
 import { isSinkName, type Sink } from "./Sink.ts"
 
@@ -122,7 +123,7 @@ const checkSinks = (sinks: ReadonlyArray<Sink>) => {
 const laneSettings = (
   options: Options & { readonly maxInFlight: number },
   sink: Sink
-): RelayTerm.LaneSettings => {
+): RelayParts.LaneSettings => {
   const { batchSize, concurrency, sinkTimeout, maxQueue, ...rest } = {
     ...laneDefaults,
     maxQueue: Math.max(1, Math.floor(options.maxInFlight / Math.max(2, options.sinks.length))),
@@ -143,7 +144,7 @@ export const make = (given: Options) =>
     const store = yield* OutboxStore
     const options = { ...defaults, ...given }
     const name = options.owner ?? makeId()
-    const settings: RelayTerm.Settings = {
+    const settings: RelayParts.Settings = {
       sinks: options.sinks.map((sink) => ({ sink, settings: laneSettings(options, sink) })),
       leaseMillis: Duration.toMillis(options.lease),
       maxInFlight: options.maxInFlight,
@@ -151,20 +152,20 @@ export const make = (given: Options) =>
       reader: { ...readerLimits, sweepEvery: options.sweepEvery }
     }
     let terms = 0
-    let term: RelayTerm.Term | undefined
+    let parts: RelayParts.RelayParts | undefined
 
     const serve = Effect.suspend(() => {
       // An expelled owner never comes back: what it still had on its way counts for nothing.
       const owner = `${name}:${(terms += 1)}`
       return Effect.annotateLogs(
-        RelayTerm.run(store, owner, settings, (started) => (term = started)),
+        RelayTerm.run(store, owner, settings, (started) => (parts = started)),
         "relay",
         owner
       )
     })
 
     const run = serve.pipe(
-      Effect.ensuring(Effect.sync(() => (term = undefined))),
+      Effect.ensuring(Effect.sync(() => (parts = undefined))),
       Effect.tapError((error) =>
         error.reason === "StaleLease"
           ? Effect.logWarning(`relay ${name} was expelled because nothing was heard of it; it joins again`)
@@ -174,13 +175,13 @@ export const make = (given: Options) =>
     )
 
     const status = Effect.sync((): Status => {
-      const lanes = term?.lanes ?? []
+      const lanes = parts?.lanes ?? []
       return {
-        mode: term?.mode() ?? "paused",
-        inFlight: term?.inFlight.size ?? 0,
-        oldestCreatedAt: term?.inFlight.oldestCreatedAt,
-        slots: term?.holding.size ?? 0,
-        isMember: term !== undefined,
+        mode: parts?.reader.mode() ?? "paused",
+        inFlight: parts?.inFlight.size ?? 0,
+        oldestCreatedAt: parts?.inFlight.oldestCreatedAt,
+        slots: parts?.holding.size ?? 0,
+        isMember: parts !== undefined,
         sinks: options.sinks.map(({ name: sink }) => {
           const lane = lanes.find((one) => one.sink.name === sink)
           return { name: sink, state: lane?.status() ?? "away", parkedKeys: lane?.parkedKeys() ?? 0 }

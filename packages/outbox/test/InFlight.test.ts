@@ -1,6 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { MessageFixture } from "@twinbox/testkit"
 import { Effect, Fiber, Option } from "effect"
+import type { Message } from "../src/Message.ts"
 import type { Delivery } from "../src/Delivery.ts"
 import * as DeliveryWeight from "../src/Delivery.ts"
 import { InFlight } from "../src/InFlight.ts"
@@ -22,6 +23,13 @@ const recorder = () => {
   }
 }
 
+const stored = (messages: ReadonlyArray<Message>) =>
+  messages.map((message) => ({ _tag: "Message" as const, message }))
+
+/** One lane owes it. */
+const deliveryOf = (one: DeliveryWeight.StoredMessage, maxWeight: number) =>
+  DeliveryWeight.make(one, 1, maxWeight)
+
 const settleForTheTest = Effect.repeatN(Effect.yieldNow(), 20)
 
 describe("the weight of a message", () => {
@@ -42,7 +50,7 @@ describe("InFlight", () => {
       const inFlight = new InFlight(10)
       const { offer, offered } = recorder()
       const messages = MessageFixture.ofKey("customer/1", 25)
-      const admitting = yield* Effect.fork(inFlight.admit(messages, () => 1, offer))
+      const admitting = yield* Effect.fork(inFlight.admit(stored(messages), deliveryOf, offer))
       yield* settleForTheTest
       expect(offered).toHaveLength(10)
       expect(inFlight.size).toBe(10)
@@ -62,7 +70,7 @@ describe("InFlight", () => {
       const { groups, offer, offered } = recorder()
       const huge = MessageFixture.make({ payload: kibibytes(1_000) })
       const small = MessageFixture.ofKey("customer/2", 3)
-      const admitting = yield* Effect.fork(inFlight.admit([...small, huge], () => 1, offer))
+      const admitting = yield* Effect.fork(inFlight.admit(stored([...small, huge]), deliveryOf, offer))
       yield* settleForTheTest
       expect(offered).toHaveLength(3)
       yield* inFlight.settled(offered.slice(0, 3))
@@ -76,13 +84,13 @@ describe("InFlight", () => {
       const inFlight = new InFlight(2)
       const { offer, offered } = recorder()
       const admitting = yield* Effect.fork(
-        inFlight.admit(MessageFixture.ofKey("customer/1", 6), () => 1, offer)
+        inFlight.admit(stored(MessageFixture.ofKey("customer/1", 6)), deliveryOf, offer)
       )
       yield* settleForTheTest
       yield* Fiber.interrupt(admitting)
       expect(offered).toHaveLength(2)
       yield* inFlight.settled(offered)
-      yield* inFlight.admit(MessageFixture.ofKey("customer/2", 2), () => 1, offer)
+      yield* inFlight.admit(stored(MessageFixture.ofKey("customer/2", 2)), deliveryOf, offer)
       expect(inFlight.size).toBe(2)
     })
   )
@@ -93,12 +101,31 @@ describe("InFlight", () => {
       const { offer, offered } = recorder()
       const [one, two] = [MessageFixture.make({ sequence: 1 }), MessageFixture.make({ sequence: 2 })]
       expect(inFlight.knows(one.id)).toBe(false)
-      yield* inFlight.admit([one, two], () => 1, offer)
+      yield* inFlight.admit(stored([one, two]), deliveryOf, offer)
       offered[1]?.behind.push("mirror")
       expect([inFlight.knows(one.id), inFlight.knows(two.id)]).toEqual([true, true])
       yield* inFlight.settled(offered)
       expect([inFlight.knows(one.id), inFlight.knows(two.id)]).toEqual([true, true])
       expect(inFlight.size).toBe(0)
+    })
+  )
+
+  it.effect("counts by slot, and forgets what was given back or abandoned", () =>
+    Effect.gen(function* () {
+      const inFlight = new InFlight(10)
+      const { offer, offered } = recorder()
+      const [one, two] = [MessageFixture.make({ sequence: 1 }), MessageFixture.make({ sequence: 2 })]
+      yield* inFlight.admit(stored([one, two]), deliveryOf, offer)
+      expect(inFlight.countIn(one.slot)).toBe(2)
+      const [first] = offered as [Delivery]
+      first.isReturned = true
+      yield* inFlight.settled([first])
+      expect([inFlight.countIn(one.slot), inFlight.knows(one.id)]).toEqual([1, false])
+      yield* inFlight.abandon(new Set([one.slot]))
+      yield* inFlight.settled(offered)
+      expect([inFlight.countIn(one.slot), inFlight.size, inFlight.knows(two.id)]).toEqual([0, 0, false])
+      yield* inFlight.admit(stored(MessageFixture.ofKey("customer/9", 10)), deliveryOf, offer)
+      expect(inFlight.size).toBe(10)
     })
   )
 
@@ -108,7 +135,7 @@ describe("InFlight", () => {
       const { offer, offered } = recorder()
       expect(Option.fromNullable(inFlight.oldestCreatedAt)).toEqual(Option.none())
       const messages = [7, 9].map((createdAt) => MessageFixture.make({ sequence: createdAt, createdAt }))
-      yield* inFlight.admit(messages, () => 1, offer)
+      yield* inFlight.admit(stored(messages), deliveryOf, offer)
       expect(inFlight.oldestCreatedAt).toBe(7)
       yield* inFlight.settled(offered.slice(0, 1))
       expect(inFlight.oldestCreatedAt).toBe(9)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
-import { InboxConformance, VirtualClock } from "@twinbox/testkit"
-import { Duration, Effect, FastCheck } from "effect"
+import { InboxConformance, MessageFixture, VirtualClock } from "@twinbox/testkit"
+import { Duration, Effect, Exit, FastCheck } from "effect"
 import * as Inbox from "../src/Inbox.ts"
 import * as InboxMemory from "../src/InboxMemory.ts"
 
@@ -31,6 +31,20 @@ InboxConformance.suite("InboxMemory", (options) =>
     return harness
   })
 )
+
+describe("once", () => {
+  it.effect("does not compile outside a transaction", () =>
+    Effect.gen(function* () {
+      const { inbox, transact } = yield* InboxMemory.make()
+      const once = inbox.once({ name: "a" }, MessageFixture.make(), Effect.void)
+      // @ts-expect-error -- the transaction is missing
+      const outside: Effect.Effect<unknown, unknown> = once
+      const inside: Effect.Effect<unknown, unknown> = transact(once)
+      expect(Exit.isFailure(yield* Effect.exit(outside))).toBe(true)
+      expect(Exit.isSuccess(yield* Effect.exit(inside))).toBe(true)
+    })
+  )
+})
 
 const place = FastCheck.record({ sequence: FastCheck.nat({ max: 3 }), ordinal: FastCheck.nat({ max: 2 }) })
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { OutboxGauges, OutboxMemory, OutboxStore } from "@twinbox/outbox"
-import { Effect, Fiber, type MetricPair, type MetricState, TestClock } from "effect"
+import { Context, Effect, Fiber, type MetricPair, type MetricState, TestClock } from "effect"
 
 type Stats = OutboxStore.Stats
 
@@ -41,6 +41,9 @@ const ofOutbox = (pairs: ReadonlyArray<MetricPair.MetricPair.Untyped>): Readonly
         (metricState as MetricState.MetricState.Gauge<number>).value
       ])
   )
+
+/** Something of an asker's own. */
+class Asker extends Context.Tag("Asker")<Asker, string>() {}
 
 describe("The gauges about the outbox", () => {
   it.effect("tell what the store counts, for each sink", () =>
@@ -85,9 +88,9 @@ describe("The gauges about the outbox", () => {
       const { read, readings } = yield* gaugesOver(() => Effect.delay(Effect.succeed(stats()), "1 second"))
       const askers = yield* Effect.fork(
         Effect.all(
-          Array.from({ length: 50 }, () => read),
+          Array.from({ length: 50 }, () => Effect.zipRight(read, Asker)),
           { concurrency: 50 }
-        )
+        ).pipe(Effect.provideService(Asker, "somebody"))
       )
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(askers)

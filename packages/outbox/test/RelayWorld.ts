@@ -28,7 +28,7 @@ export const eventually = (what: string, holds: () => boolean) =>
 /** An outbox in memory behind a store that can be made to fail, with a log of what committed. */
 export const make = Effect.gen(function* () {
   yield* Effect.withClockScoped(new VirtualClock.VirtualClock())
-  const memory = yield* OutboxMemory.make
+  const memory = yield* OutboxMemory.make()
   const faulty = FaultyStore.make(memory.store)
   const committed: Array<Message> = []
 
@@ -58,20 +58,21 @@ export const make = Effect.gen(function* () {
 
   const stats = memory.store.stats
 
-  /** Waits until the outbox holds nothing ready. */
-  const drained = Effect.gen(function* () {
-    let ready = 1
-    yield* eventually("the outbox is drained", () => {
-      ready = Effect.runSync(stats).ready
-      return ready === 0
-    })
+  const behindOf = (sink: string) =>
+    Effect.scoped(Effect.flatMap(memory.store.readBehind({ sink, slots: Slot.all }), (cursor) => cursor.next))
+
+  /** Whether nothing waits for a relay; what waits for a person does not count. */
+  const isDrained = Effect.gen(function* () {
+    const { ready, sinks } = yield* stats
+    for (const name of sinks.keys()) if ((yield* behindOf(name)).length > 0) return false
+    return ready === 0
   })
+
+  /** Waits until the outbox holds nothing that a relay could deliver. */
+  const drained = eventually("the outbox is drained", () => Effect.runSync(isDrained))
 
   const check = (recording: RecordingSink.RecordingSink, owed: ReadonlyArray<string> = []) =>
     DeliveryChecker.check({ committed, received: recording.received(), owed })
-
-  const behindOf = (sink: string) =>
-    Effect.scoped(Effect.flatMap(memory.store.readBehind({ sink, slots: Slot.all }), (cursor) => cursor.next))
 
   return { ...memory, behindOf, check, commit, committed, drained, faulty, start, stats, stop }
 })

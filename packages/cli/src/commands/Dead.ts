@@ -1,8 +1,8 @@
 import { Command, Options } from "@effect/cli"
-import type { OutboxAdmin } from "@twinbox/outbox"
+import type { OutboxAdmin, OutboxError } from "@twinbox/outbox"
 import { Clock, Effect, Option, Stream } from "effect"
 import * as Age from "../Age.ts"
-import * as Connection from "../Connection.ts"
+import { UsageError } from "../CommandError.ts"
 import * as OutboxCommand from "../OutboxCommand.ts"
 import * as DeadLetters from "../DeadLetters.ts"
 import * as FilterOptions from "../FilterOptions.ts"
@@ -84,14 +84,25 @@ interface Given {
   readonly json: boolean
 }
 
+/** Tokens of stores hold characters that shells take for their own. */
+const toToken = (next: string): string => Buffer.from(next).toString("base64url")
+const fromToken = (token: string): string => Buffer.from(token, "base64url").toString()
+
+const badToken = new UsageError({ message: "--after must be the token that the page before ended with" })
+
 /** One page, or, so that any number fits into memory, one after another. */
 const pagesOf = ({ after, all, filter, limit }: Given) => {
   const pages = DeadLetters.pages({
     filter,
     limit: all ? Limit.max : limit,
-    ...Option.match(after, { onNone: () => ({}), onSome: (after) => ({ after }) })
+    ...Option.match(after, { onNone: () => ({}), onSome: (token) => ({ after: fromToken(token) }) })
   })
-  return all ? pages : Stream.take(pages, 1)
+  // A store that refuses without a cause refuses what it was asked, not on behalf of its database.
+  const isAboutToken = (error: OutboxError.OutboxError) =>
+    error.reason === "Refused" && error.cause === undefined && Option.isSome(after)
+  return (all ? pages : Stream.take(pages, 1)).pipe(
+    Stream.mapError((error) => (isAboutToken(error) ? badToken : error))
+  )
 }
 
 /** One document, a letter a line. */
@@ -113,7 +124,7 @@ const printJson = (given: Given) =>
         { discard: true }
       )
     })
-    yield* print(`],"next":${JSON.stringify(next ?? null)}}`)
+    yield* print(`],"next":${JSON.stringify(next === undefined ? null : toToken(next))}}`)
   })
 
 const printTables = (given: Given) =>
@@ -128,12 +139,12 @@ const printTables = (given: Given) =>
       return page.letters.length === 0 ? Effect.void : print(table(page.letters, now))
     })
     if (shown === 0) yield* print("no dead letters match")
-    if (next !== undefined) yield* print(`\nmay be more: add --after '${next}', or --all`)
+    if (next !== undefined) yield* print(`\nmay be more: add --after ${toToken(next)}, or --all`)
   })
 
 /** `twinbox dead` */
 export const command = Command.make("dead", { ...options, ...OutboxCommand.options }, (given) =>
-  Effect.provide(given.json ? printJson(given) : printTables(given), Connection.layer(given))
+  OutboxCommand.over(given, given.json ? printJson(given) : printTables(given))
 ).pipe(
   Command.withDescription(
     "Messages that were given up on, oldest first: where each belongs, and what went wrong. Payloads are not shown."
