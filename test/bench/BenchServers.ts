@@ -20,7 +20,7 @@ export const startServers = Effect.gen(function* () {
 /** A fresh database with the outbox in it, and a Redis connection. */
 export const layerOf = (mongoUri: string, database: string, redisUrl: string) =>
   Outbox.layer().pipe(
-    Layer.provideMerge(MongoOutboxStore.layer),
+    Layer.provideMerge(MongoOutboxStore.layer()),
     Layer.provideMerge(MongoDatabase.layer({ uri: Redacted.make(mongoUri), database })),
     Layer.provideMerge(RedisConnection.layer({ url: Redacted.make(redisUrl) }))
   )

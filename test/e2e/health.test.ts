@@ -1,6 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import { MongoServer, redisCommands, type Report, RedisServer } from "@twinbox/services"
-import { Effect, Option } from "effect"
+import { Effect, Fiber, Option, Schedule } from "effect"
+import { MongoClient } from "mongodb"
 import { get } from "../../examples/reference-app/test/httpClient.ts"
 import { parsePrometheus } from "../../packages/outbox/test/PrometheusParser.ts"
 import { testSecret } from "../setup/appDatabase.ts"
@@ -57,6 +58,17 @@ const startWatchedApp = Effect.gen(function* () {
   }
 })
 
+/** Ends every membership, again and again. */
+const expelAll = (mongoUri: string) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => new MongoClient(mongoUri)),
+    (client) =>
+      Effect.promise(() => client.db("twinbox").collection("outbox_relays").deleteMany({})).pipe(
+        Effect.repeat(Schedule.spaced("50 millis"))
+      ),
+    (client) => Effect.promise(() => client.close())
+  )
+
 const isReady = ({ status }: Readiness) => status === "ready"
 
 const hasFailed =
@@ -86,10 +98,19 @@ it.scopedLive(
       yield* untilReady(isReady)
 
       yield* mongo.kill("SIGKILL")
-      const withoutMongo = yield* untilReady(hasFailed("mongodb", /^no primary of MongoDB answers$/))
+      const withoutMongo = yield* untilReady(
+        hasFailed("mongodb", /^(no primary of MongoDB answers|there was no answer in time)$/)
+      )
       expect(withoutMongo.checks).toMatchObject({ roles: ok, redis: ok })
       expect(yield* healthStatus).toBe(200)
       yield* mongo.start
+      yield* untilReady(isReady)
+
+      const expelling = yield* Effect.fork(expelAll(mongo.uri))
+      const expelled = yield* untilReady(hasFailed("relay", /^the relay takes no part in the outbox$/))
+      expect(expelled.checks).toMatchObject({ roles: ok, mongodb: ok, redis: ok })
+      expect(yield* healthStatus).toBe(200)
+      yield* Fiber.interrupt(expelling)
       yield* untilReady(isReady)
 
       yield* redisCommands(redis.uri, [["FLUSHALL"]])

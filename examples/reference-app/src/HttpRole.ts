@@ -13,17 +13,14 @@ import type { Settings } from "./Settings.ts"
 export type Requirements =
   MongoDatabase.MongoDatabase | OutboxStore.OutboxStore | Readiness | RoleFailures | Settings
 
-/** The driver's own limit, in milliseconds: a ping that nobody waits for any longer must not hold a connection. */
-const pingWithin = 900
-
-/** Asks the primary: without it nothing can be saved. */
+/** Asks the primary, without which nothing can be saved. A ping that nobody waits for any longer is taken back. */
 const checkMongo = Effect.gen(function* () {
   const { db } = yield* MongoDatabase.MongoDatabase
   const readiness = yield* Readiness
   yield* readiness.add(
     "mongodb",
     Effect.tryPromise({
-      try: () => db.command({ ping: 1 }, { timeoutMS: pingWithin }),
+      try: (signal) => db.command({ ping: 1 }, { signal }),
       catch: () => new Unready({ reason: "no primary of MongoDB answers" })
     })
   )

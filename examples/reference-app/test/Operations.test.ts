@@ -2,7 +2,7 @@ import { HttpApiBuilder, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { OutboxError, OutboxMemory, OutboxStore } from "@twinbox/outbox"
-import { type Context, Effect, Layer } from "effect"
+import { type Context, Deferred, Effect, Layer } from "effect"
 import { parsePrometheus } from "../../../packages/outbox/test/PrometheusParser.ts"
 import { Api } from "../src/Api.ts"
 import * as HttpListener from "../src/HttpListener.ts"
@@ -75,7 +75,9 @@ describe("/healthz", () => {
   it.scopedLive("is 200 while a role that was stopped has only been interrupted", () =>
     Effect.gen(function* () {
       const failures = yield* RoleFailures.RoleFailures
-      yield* Effect.scoped(failures.fork(Effect.never))
+      const started = yield* Deferred.make<void>()
+      const work = Effect.zipRight(Deferred.succeed(started, undefined), Effect.never)
+      yield* Effect.scoped(Effect.zipRight(failures.fork(work), Deferred.await(started)))
       expect(yield* json("/healthz")).toMatchObject({ status: 200 })
     }).pipe(Effect.provide(server(OutboxMemory.layer)))
   )

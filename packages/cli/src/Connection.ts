@@ -8,7 +8,7 @@ import { Failed, UsageError } from "./CommandError.ts"
 export const appName = "twinbox-cli"
 
 /** A person waits less patiently than a service, and can ask again. */
-const connectWithin = "5 seconds"
+const connectWithin = "3 seconds"
 
 /** Which outbox is meant. */
 export interface Given {

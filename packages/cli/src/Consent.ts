@@ -21,12 +21,10 @@ export const possible = (isGiven: boolean): Effect.Effect<void, UsageError, Scre
 
 const declined = new Failed({ message: "nothing was done; answer y, or add --yes, to go ahead" })
 
-/** Asks the question, unless consent is given already. */
-export const obtain = <E, R>(isGiven: boolean, question: Effect.Effect<string, E, R>) =>
-  isGiven
-    ? Effect.void
-    : Effect.gen(function* () {
-        const { ask } = yield* Screen
-        const isConsent = yield* ask(yield* question)
-        if (!isConsent) yield* declined
-      })
+/** Asks a person, and fails unless the answer is yes. */
+export const ask = (question: string): Effect.Effect<void, Failed, Screen> =>
+  Effect.gen(function* () {
+    const screen = yield* Screen
+    const isConsent = yield* screen.ask(question)
+    if (!isConsent) yield* declined
+  })

@@ -6,7 +6,7 @@ const toStandardError = Logger.make(({ message }) => {
 
 /**
  * Standard output is for results. A person at a terminal is told what the command waits for; otherwise only
- * `--log-level` asks for it.
+ * `--log-level` before the command asks for it.
  */
 export const layer: Layer.Layer<never> = Layer.merge(
   Logger.replace(Logger.defaultLogger, toStandardError),

@@ -16,7 +16,7 @@ export interface Streams {
 
 /** Results go to standard output; whatever is said about the work itself goes to standard error. */
 export interface ScreenService {
-  /** Lines of the result. */
+  /** Lines of the result; done when they are out, since the end of the process loses what is not. */
   readonly print: (text: string) => Effect.Effect<void>
   /** On a terminal, the one line that tells how far the work is, drawn again and again; undefined takes it away. */
   readonly live: (text: string | undefined) => Effect.Effect<void>
@@ -38,7 +38,11 @@ const readLine = ({ errors, input }: Streams, prompt: string) =>
       resume(Effect.succeed(answer))
       lines.close()
     })
-    return Effect.sync(() => lines.close())
+    return Effect.sync(() => {
+      lines.close()
+      // What is told next stands on a line of its own.
+      errors.write("\n")
+    })
   })
 
 export const make = (streams: Streams): ScreenService => {
@@ -51,7 +55,10 @@ export const make = (streams: Streams): ScreenService => {
     if (text !== undefined) errors.write(text.slice(0, (errors.columns || presetColumns) - 1))
   }
   return {
-    print: (text) => Effect.sync(() => output.write(`${text}\n`)),
+    print: (text) =>
+      Effect.async((resume) => {
+        output.write(`${text}\n`, () => resume(Effect.void))
+      }),
     live: (text) => Effect.sync(() => errors.isTTY === true && draw(text)),
     canAsk: input.isTTY === true && errors.isTTY === true,
     ask: (question) =>

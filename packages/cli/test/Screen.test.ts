@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect } from "effect"
+import { Effect, Fiber } from "effect"
 import * as Screen from "../src/Screen.ts"
 
 const streams = (isTTY: boolean) => {
@@ -40,6 +40,16 @@ describe("Screen", () => {
       const at = streams(true)
       at.input.end()
       expect(yield* Screen.make(at).ask("Delete it?")).toBe(false)
+    })
+  )
+
+  it.live("leaves the line of the question when it is interrupted", () =>
+    Effect.gen(function* () {
+      const { told, ...at } = streams(true)
+      const asking = yield* Effect.fork(Screen.make(at).ask("Delete it?"))
+      yield* Effect.repeat(Effect.yieldNow(), { until: () => at.errors.readableLength > 0 })
+      yield* Fiber.interrupt(asking)
+      expect(told()).toBe("Delete it? [y/N] \n")
     })
   )
 

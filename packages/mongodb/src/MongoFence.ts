@@ -74,8 +74,11 @@ export const make = (client: MongoClient, { leases, relays }: MongoCollections):
       return seat.turn.withPermits(1)(Effect.promise(() => seat.session.endSession()))
     })
 
+  /** The session is part of the question: another process may have joined under the same name. */
   const writeHeartbeat = (owner: string) =>
-    Transaction.use((session) => relays.updateOne({ _id: owner }, { $inc: { writes: 1 } }, { session })).pipe(
+    Transaction.use((session) =>
+      relays.updateOne({ _id: owner, session: idOf(session) }, { $inc: { writes: 1 } }, { session })
+    ).pipe(
       Effect.filterOrFail(
         ({ matchedCount }) => matchedCount === 1,
         () => new Expelled()

@@ -116,7 +116,10 @@ const doom = Effect.ignore(
   )
 )
 
-/** The inbox in MongoDB. Its collection is made by `ensure`. */
+/**
+ * The inbox in MongoDB. Its collection is made by `ensure`. Call `once` outside of `Transaction.together`, which it
+ * uses itself.
+ */
 export const make = (
   options: Inbox.Options = {}
 ): Effect.Effect<Context.Tag.Service<Inbox.Inbox>, never, MongoDatabase> =>

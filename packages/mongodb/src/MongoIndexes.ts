@@ -150,7 +150,7 @@ const withoutId = ({ _id, ...rest }: { readonly _id: string | number }): Documen
 
 /**
  * Gives what version 1 left the fields of version 2. What is that far already is left alone. Relays of version 1 must
- * have stopped; a slot that one of them did not give back is suspect.
+ * have stopped; a slot that one of them did not give back has an owner that is no member, and is claimed as suspect.
  */
 const upgradeDocuments = (db: Db) =>
   Effect.all(
@@ -158,10 +158,10 @@ const upgradeDocuments = (db: Db) =>
       attempt(() =>
         db
           .collection(collections.leases)
-          .updateMany({ suspect: { $exists: false } }, [
-            { $set: { suspect: { $not: ["$clean"] }, changes: 0 } },
-            { $unset: ["clean", "writes"] }
-          ])
+          .updateMany(
+            { suspect: { $exists: false } },
+            { $set: { suspect: false, changes: 0 }, $unset: { clean: "", writes: "" } }
+          )
       ),
       attempt(() =>
         db

@@ -90,12 +90,11 @@ export const make = (
   /** In one transaction; afterwards nobody owes those whose last sink it was. */
   const moveBehind = (sink: string, { confirmed, dead: letters }: OutboxStore.BehindOutcome) =>
     Effect.gen(function* () {
-      const owed = { state: "behind", behind: sink } as const
-      const buried = yield* bury(letters, owed)
+      const buried = yield* bury(letters, { state: "behind", behind: sink })
       const ids = [...confirmed.map(({ id }) => id), ...buried]
       if (ids.length === 0) return
       yield* Transaction.use((session) =>
-        outbox.updateMany({ ...owed, ...idsIn(ids) }, { $pull: { behind: sink } }, { session, hint: byId })
+        outbox.updateMany(idsIn(ids), { $pull: { behind: sink } }, { session })
       )
       if (buried.length === 0) return
       // A message that ended as a dead letter is not kept as delivered.

@@ -167,14 +167,24 @@ const messageIssues = (record: Record<string, unknown>): ReadonlyArray<string> =
   return paths.map((path) => (path === "" ? "slot does not fit the key" : `${path}: invalid`))
 }
 
-const states: ReadonlySet<unknown> = new Set(["ready", "behind", "scheduled"])
+/** What a record has to have in each state. */
+const neededIn: Readonly<Record<string, string | undefined>> = {
+  ready: undefined,
+  behind: "behind",
+  scheduled: "availableAt"
+}
 
-const bookkeepingIssues = (record: Record<string, unknown>): ReadonlyArray<string> => [
-  ...(states.has(record["state"]) ? [] : ["state: invalid"]),
-  ...Object.entries(bookkeeping).flatMap(([field, isValid]) =>
-    record[field] === undefined || isValid(record[field]) ? [] : [`${field}: invalid`]
-  )
-]
+const bookkeepingIssues = (record: Record<string, unknown>): ReadonlyArray<string> => {
+  const state = String(record["state"])
+  const needed = neededIn[state]
+  return [
+    ...(Object.hasOwn(neededIn, state) ? [] : ["state: invalid"]),
+    ...(needed === undefined || record[needed] !== undefined ? [] : [`${needed}: missing`]),
+    ...Object.entries(bookkeeping).flatMap(([field, isValid]) =>
+      record[field] === undefined || isValid(record[field]) ? [] : [`${field}: invalid`]
+    )
+  ]
+}
 
 /** Names a document of `outbox` that no sink can have: field names and what is wrong with them, never values. */
 export const toCorrupt = (document: Record<string, unknown>): OutboxStore.Stored => {

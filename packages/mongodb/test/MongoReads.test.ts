@@ -26,7 +26,10 @@ const examined = ({ database: { db } }: Process, command: Document | undefined) 
   Effect.promise(async () => {
     const { filter, find, hint, sort } = command ?? {}
     const plan = await db.command({ explain: { find, filter, hint, sort }, verbosity: "executionStats" })
-    const { nReturned, totalDocsExamined, totalKeysExamined } = plan["executionStats"] as Record<string, number>
+    const { nReturned, totalDocsExamined, totalKeysExamined } = plan["executionStats"] as Record<
+      string,
+      number
+    >
     return { nReturned, totalDocsExamined, totalKeysExamined } as Record<string, number>
   })
 
@@ -54,9 +57,6 @@ describe("The reads of a relay", () => {
       const { store } = watched
       yield* insert(watched, records("ready", 1_000, { state: "ready" }))
       yield* insert(watched, records("behind", 1_000, { state: "behind", behind: ["mirror", "kafka"] }))
-      const read = (effect: Effect.Effect<{ readonly next: Effect.Effect<unknown, unknown> }, unknown, never>) =>
-        effect
-      void read
       const commandOf = <E, R>(
         open: Effect.Effect<{ readonly next: Effect.Effect<unknown, unknown> }, E, R>
       ) =>

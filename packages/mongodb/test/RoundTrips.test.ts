@@ -31,8 +31,9 @@ describe("The commands of a relay", () => {
     quiet(
       Effect.gen(function* () {
         const { names, store } = yield* prepare()
-        yield* Effect.forEach(Array.from({ length: 150 }, (_, at) => `relay-${at}`), (owner) =>
-          store.join(owner, 5_000)
+        yield* Effect.forEach(
+          Array.from({ length: 150 }, (_, at) => `relay-${at}`),
+          (owner) => store.join(owner, 5_000)
         )
         expect(yield* names(store.beat("relay-a", false))).toBe("update aggregate")
         expect((yield* store.beat("relay-a", false)).members).toHaveLength(151)
@@ -40,15 +41,17 @@ describe("The commands of a relay", () => {
     )
   )
 
-  it.scopedLive("are one write for a batch that every sink has, and two where delivered messages are kept", () =>
-    quiet(
-      Effect.gen(function* () {
-        const { messages, names, store } = yield* prepare()
-        expect(yield* names(store.confirm(messages))).toBe("delete")
-        const keeping = yield* prepare({ keepDelivered: 60_000 })
-        expect(yield* keeping.names(keeping.store.confirm(keeping.messages))).toBe("aggregate delete")
-      })
-    )
+  it.scopedLive(
+    "are one write for a batch that every sink has, and two where delivered messages are kept",
+    () =>
+      quiet(
+        Effect.gen(function* () {
+          const { messages, names, store } = yield* prepare()
+          expect(yield* names(store.confirm(messages))).toBe("delete")
+          const keeping = yield* prepare({ keepDelivered: 60_000 })
+          expect(yield* keeping.names(keeping.store.confirm(keeping.messages))).toBe("aggregate delete")
+        })
+      )
   )
 
   it.scopedLive("are four for a batch left behind, however many messages and slots it has", () =>

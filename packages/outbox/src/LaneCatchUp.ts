@@ -19,6 +19,9 @@ class Away extends Data.TaggedError("Away")<{ readonly error: SinkError }> {}
 /** Stopped keys that a read is told to leave out; more of them are left out here. */
 const maxWithout = 1_000
 
+/** Slow messages tried in one pass. */
+const maxSlowOnes = 100
+
 /** After a call that took too long, batches are so many times smaller. */
 const shrinkFactor = 8
 
@@ -143,20 +146,30 @@ export const make = (
 
   const isSlow = ({ message }: Delivery.Delivery) => order.stoppedAt(orderKey(message))?.isSlow === true
 
+  /** The first message of each slow key that a pass has found: they are sent last, so that nobody waits for them. */
+  let slowOnes: Array<Delivery.Delivery> = []
+
+  /** Puts slow keys off to the end of the pass, and what follows of them to the next. */
+  const putOff = (piece: ReadonlyArray<Delivery.Delivery>) => {
+    const slow = piece.filter(isSlow)
+    if (slow.length === 0) return piece
+    for (const delivery of slow) {
+      const key = orderKey(delivery.message)
+      if (!stoppedNow.has(key) && slowOnes.length < maxSlowOnes) slowOnes.push(delivery)
+      stoppedNow.add(key)
+    }
+    return piece.filter((delivery) => !slow.includes(delivery))
+  }
+
   /** Sends what a read has found, piece by piece. Returns how many messages that were. */
   const sendAll = (stored: ReadonlyArray<Stored>, stoppedAtStart: ReadonlySet<string>) =>
     Effect.gen(function* () {
       let found = 0
       for (let at = 0; at < stored.length;) {
-        const piece = sendable(stored.slice(at, at + sizeLimit), stoppedAtStart)
+        const piece = putOff(sendable(stored.slice(at, at + sizeLimit), stoppedAtStart))
         at += sizeLimit
         found += piece.length
-        const slow = piece.filter(isSlow)
-        const quick = slow.length === 0 ? piece : piece.filter((delivery) => !isSlow(delivery))
-        if (quick.length > 0) yield* send(quick)
-        for (const delivery of slow) {
-          if (!stoppedNow.has(orderKey(delivery.message))) yield* send([delivery])
-        }
+        if (piece.length > 0) yield* send(piece)
       }
       return found
     })
@@ -180,12 +193,15 @@ export const make = (
         const stopped = order.stoppedKeys(now)
         const without = [...stopped].filter(Key.isKey).slice(0, maxWithout)
         stoppedNow = new Set()
+        slowOnes = []
         let found = 0
         const cursor = yield* store.readBehind({ sink: sink.name, slots, without })
         for (let batch = yield* cursor.next; batch.length > 0; batch = yield* cursor.next) {
           noteStrays(batch)
           found += yield* sendAll(batch, stopped)
         }
+        for (const delivery of slowOnes) yield* send([delivery])
+        found += slowOnes.length
         // A key that was due and has nothing left behind goes on: somebody took its message away.
         for (const key of due) if (!stoppedNow.has(key)) order.goOn(key)
         state.queue.unshift(...order.flow(settled))

@@ -128,7 +128,12 @@ export const run = (
       const stop = Effect.suspend(() => {
         if (isExpelled) return Effect.void
         const limit = Duration.sum(Duration.decode(settings.drainWithin), Duration.seconds(1))
-        return within(limit, Effect.raceFirst(HandOver.giveBack(parts, holding.slots), Fiber.await(workers)))
+        const giveAllBack = Effect.zipRight(
+          // The others count no longer with this one.
+          Effect.ignore(store.beat(owner, true)),
+          HandOver.giveBack(parts, holding.slots)
+        )
+        return within(limit, Effect.raceFirst(giveAllBack, Fiber.await(workers)))
       })
       const leave = Effect.suspend(() =>
         isExpelled ? Effect.void : within(settings.drainWithin, store.leave(owner))

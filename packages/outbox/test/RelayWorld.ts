@@ -1,5 +1,5 @@
 import { DeliveryChecker, FaultyStore, type RecordingSink, VirtualClock } from "@twinbox/testkit"
-import { Cause, type Duration, Effect, Fiber, Option } from "effect"
+import { Cause, type Context, type Duration, Effect, Fiber, Option } from "effect"
 import type { Message } from "../src/Message.ts"
 import * as OutboxMemory from "../src/OutboxMemory.ts"
 import type { OutboxError } from "../src/OutboxError.ts"
@@ -25,6 +25,59 @@ export const eventually = (what: string, holds: () => boolean) =>
     if (!holds()) yield* Effect.dieMessage(`after two minutes still not: ${what}`)
   })
 
+type Store = Context.Tag.Service<OutboxStore>
+
+/** A machine that relays run on: once it has crashed, no call of theirs gets through and no reply comes back. */
+export interface Machine {
+  readonly store: Store
+  readonly crash: () => void
+  readonly pause: () => void
+  readonly resume: () => void
+}
+
+/** A machine between a relay and the store. */
+export const machine = (inner: Store): Machine => {
+  let hasCrashed = false
+  const open = Effect.unsafeMakeLatch(true)
+  const gate = Effect.suspend(() => (hasCrashed ? Effect.never : open.await))
+  const through = <A, E, R>(call: Effect.Effect<A, E, R>) =>
+    Effect.zipRight(
+      gate,
+      Effect.tap(call, () => gate)
+    )
+  const readable = <R extends { readonly next: Effect.Effect<unknown, unknown> }>(reads: R) => ({
+    ...reads,
+    next: through(reads.next)
+  })
+  const store: Store = {
+    ...inner,
+    join: (...given) => through(inner.join(...given)),
+    beat: (...given) => through(inner.beat(...given)),
+    expel: (...given) => through(inner.expel(...given)),
+    leave: (...given) => through(inner.leave(...given)),
+    claim: (...given) => through(inner.claim(...given)),
+    release: (...given) => through(inner.release(...given)),
+    clearSuspects: (...given) => through(inner.clearSuspects(...given)),
+    mark: (...given) => through(inner.mark(...given)),
+    watch: (...given) => through(Effect.map(inner.watch(...given), readable)) as ReturnType<Store["watch"]>,
+    readReady: (...given) =>
+      through(Effect.map(inner.readReady(...given), readable)) as ReturnType<Store["readReady"]>,
+    readBehind: (...given) =>
+      through(Effect.map(inner.readBehind(...given), readable)) as ReturnType<Store["readBehind"]>,
+    confirm: (...given) => through(inner.confirm(...given)),
+    settle: (...given) => through(inner.settle(...given)),
+    settleBehind: (...given) => through(inner.settleBehind(...given)),
+    blockedKeys: (...given) => through(inner.blockedKeys(...given)),
+    promote: (...given) => through(inner.promote(...given))
+  }
+  return {
+    store,
+    crash: () => void (hasCrashed = true),
+    pause: () => open.unsafeClose(),
+    resume: () => open.unsafeOpen()
+  }
+}
+
 /** An outbox in memory behind a store that can be made to fail, with a log of what committed. */
 export const make = Effect.gen(function* () {
   yield* Effect.withClockScoped(new VirtualClock.VirtualClock())
@@ -38,10 +91,11 @@ export const make = Effect.gen(function* () {
     )
 
   /** Starts a relay; it stops at the end of the test at the latest. */
-  const start = (options: Relay.Options) =>
+  const start = (options: Relay.Options, on: Pick<Machine, "store"> = faulty) =>
     Effect.gen(function* () {
-      const relay = yield* Effect.provideService(Relay.make(options), OutboxStore, faulty.store)
-      const fiber = yield* Effect.fork(relay.run)
+      const relay = yield* Effect.provideService(Relay.make(options), OutboxStore, on.store)
+      // Nobody waits at the end of a test for one whose machine has crashed.
+      const fiber = yield* Effect.forkDaemon(relay.run)
       yield* Effect.addFinalizer(() => Effect.forkDaemon(Fiber.interrupt(fiber)))
       yield* settle
       return { relay, fiber }

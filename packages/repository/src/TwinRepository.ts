@@ -146,6 +146,22 @@ const checkDefinition = (schema: Schema.Schema.AnyNoContext, stream: string) => 
     : Effect.dieMessage(`'${stream}' cannot begin a key: give the option 'stream' a lower-case name`)
 }
 
+/** Notes where the versions of a stream's keys are: who requeues dead letters of mirrors looks for newer ones there. */
+const registerStream = (stream: string, { originals, tombstones }: WriteBatch.CollectionNames) =>
+  Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
+    Effect.tryPromise({
+      try: () =>
+        db
+          .collection<{ readonly _id: string }>(MongoIndexes.collections.streams)
+          .updateOne(
+            { _id: stream },
+            { $set: { collection: originals, tombstones } },
+            { upsert: true, writeConcern: { w: "majority" } }
+          ),
+      catch: MongoError.fromDriver
+    })
+  )
+
 /** Names the document of several that an issue belongs to. */
 const inDocument =
   (position: number) =>
@@ -191,6 +207,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
     yield* checkDefinition(options.schema, stream)
     const anonymizer = yield* Anonymizer.compile<S>(options.schema, key)
     yield* MongoIndexes.ensureCollections(Object.values(names))
+    yield* registerStream(stream, names)
     yield* KeyRegistry.verify(key)
 
     const { db } = yield* MongoDatabase.MongoDatabase

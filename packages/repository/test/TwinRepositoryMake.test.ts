@@ -1,8 +1,10 @@
 import { expect } from "@effect/vitest"
 import { Anonymize } from "@twinbox/anonymize"
+import { MongoDatabase } from "@twinbox/mongodb"
+import { OutboxAdmin, OutboxStore, Slot } from "@twinbox/outbox"
 import { Cause, Effect, Schema } from "effect"
 import { TwinRepository } from "@twinbox/repository"
-import { ada, keyOf, makeCustomers, newId, stored, suite, topic } from "./testRepository.ts"
+import { ada, collection, keyOf, makeCustomers, newId, stored, suite, topic } from "./testRepository.ts"
 
 const otherSecret = "5b0c4e6a17f2939f1c5a7be03d42688d"
 
@@ -47,6 +49,76 @@ suite("TwinRepository.make", (it) => {
       yield* people.delete(_id)
       expect((yield* stored(_id, "people")).messages).toEqual([])
       expect(yield* people.create({ ...ada, _id })).toMatchObject({ version: 3 })
+    })
+  )
+
+  it.scoped("tells the outbox where the versions of its keys are, and when that has changed", () =>
+    Effect.gen(function* () {
+      const streams = yield* collection("outbox_streams")
+      const registered = Effect.promise(() => streams.findOne({ _id: "guest" }))
+      const names = { collection: "guests", tombstoneCollection: "guests_gone", stream: "guest" }
+      yield* Effect.all(
+        Array.from({ length: 4 }, () => makeCustomers(names)),
+        { concurrency: "unbounded" }
+      )
+      expect(yield* registered).toEqual({ _id: "guest", collection: "guests", tombstones: "guests_gone" })
+      yield* makeCustomers({ collection: "visitors", stream: "guest" })
+      expect(yield* registered).toEqual({
+        _id: "guest",
+        collection: "visitors",
+        tombstones: "visitors_tombstones"
+      })
+    })
+  )
+
+  it.scoped("keeps a mirror from getting a requeued message that is older than the customer", () =>
+    Effect.gen(function* () {
+      const { db } = yield* MongoDatabase.MongoDatabase
+      const admin = yield* OutboxAdmin.OutboxAdmin
+      const store = yield* OutboxStore.OutboxStore
+      const customers = yield* makeCustomers({ collection: "members", stream: "member" })
+      yield* store.registerSinks([{ name: "members-mirror", topics: [topic.name], isMirror: true }])
+      const { _id: changed } = yield* customers.create(ada)
+      const { _id: removed } = yield* customers.create(ada)
+      const { _id: same } = yield* customers.create(ada)
+      const keys = [changed, removed, same].map((id) => `member/${id}`)
+      const slots = keys.map(Slot.ofKey)
+      yield* store.join("relay-of-members", 5_000)
+      const claimed = yield* store.claim("relay-of-members", slots)
+      const found = yield* Effect.promise(() =>
+        db
+          .collection("outbox")
+          .find({ key: { $in: keys } })
+          .toArray()
+      )
+      yield* store.settle(
+        { owner: "relay-of-members", epochs: new Map(claimed.map(({ epoch, slot }) => [slot, epoch])) },
+        found.map(({ _id, slot }) => ({
+          messageId: String(_id),
+          slot: Number(slot),
+          behind: [],
+          dead: [
+            {
+              messageId: String(_id),
+              slot: Number(slot),
+              sink: "members-mirror",
+              reason: "Rejected",
+              error: "refused by a test",
+              attempts: 1,
+              blocks: true,
+              history: [],
+              at: 0
+            }
+          ]
+        }))
+      )
+      yield* customers.update(changed, { visits: 1 })
+      yield* customers.delete(removed)
+      expect(yield* admin.requeue({ sink: "members-mirror" })).toEqual({
+        requeued: 1,
+        superseded: 2,
+        corrupt: 0
+      })
     })
   )
 

@@ -8,6 +8,10 @@ export const Payload = Schema.Struct({ revision: Schema.Int, text: Schema.option
 export const topic: Topic.Topic<typeof Payload.Type, typeof Payload.Encoded, "anonymized"> =
   Topics.anonymized("customer-anonymised", Payload)
 
+/** An unordered topic for tests, with the same payload. */
+export const unorderedTopic: Topic.Topic<typeof Payload.Type, typeof Payload.Encoded, "anonymized"> =
+  Topics.anonymized("customer-reminders", Payload, { ordered: false })
+
 /** What a test wants to say about a message; everything else is filled in. */
 export interface Fields {
   /** Default: a new random id. */

@@ -4,7 +4,7 @@ import { Duration, Effect } from "effect"
 /** What one call of the sink does instead of its work. */
 export type Fault =
   /** Fails before anything is applied. */
-  | { readonly _tag: "Fail"; readonly reason: Sink.SinkErrorReason }
+  | { readonly _tag: "Fail"; readonly reason: Sink.SinkErrorReason; readonly retryAfterMillis?: number }
   /** Applies the batch, then fails all the same, as if the reply was lost. */
   | { readonly _tag: "LoseReply"; readonly reason: Sink.SinkErrorReason }
   | { readonly _tag: "Die"; readonly defect: unknown }
@@ -88,13 +88,20 @@ export const make = <V extends Topic.View>(options: {
     return rejections
   }
 
-  const error = (reason: Sink.SinkErrorReason) =>
-    Effect.fail(new Sink.SinkError({ sink: name, reason, cause: "injected" }))
+  const error = (reason: Sink.SinkErrorReason, retryAfterMillis?: number) =>
+    Effect.fail(
+      new Sink.SinkError({
+        sink: name,
+        reason,
+        cause: "injected",
+        ...(retryAfterMillis === undefined ? {} : { retryAfterMillis })
+      })
+    )
 
   const suffer = (fault: Fault, batch: ReadonlyArray<Message.Message>) => {
     switch (fault._tag) {
       case "Fail":
-        return error(fault.reason)
+        return error(fault.reason, fault.retryAfterMillis)
       case "LoseReply":
         apply(batch)
         return error(fault.reason)

@@ -105,26 +105,23 @@ const pagesOf = ({ after, all, filter, limit }: Given) => {
   )
 }
 
-/** One document, a letter a line. */
+/** One document, a letter a line; nothing of it when not even the first page could be read. */
 const printJson = (given: Given) =>
   Effect.gen(function* () {
     const { print } = yield* Screen
-    let separator = ""
+    let start = '{"deadLetters":['
     let next: string | undefined
-    yield* print('{"deadLetters":[')
     yield* Stream.runForEach(pagesOf(given), (page) => {
       next = page.next
-      return Effect.forEach(
-        page.letters,
-        (letter) => {
-          const line = separator + JSON.stringify(document(letter))
-          separator = ","
-          return print(line)
-        },
-        { discard: true }
-      )
+      const lines = page.letters.map((letter) => {
+        const line = start + JSON.stringify(document(letter))
+        start = ","
+        return line
+      })
+      return lines.length === 0 ? Effect.void : print(lines.join("\n"))
     })
-    yield* print(`],"next":${JSON.stringify(next === undefined ? null : toToken(next))}}`)
+    const nextToken = JSON.stringify(next === undefined ? null : toToken(next))
+    yield* print(`${start === "," ? "" : start}],"next":${nextToken}}`)
   })
 
 const printTables = (given: Given) =>

@@ -8,9 +8,6 @@ import * as Consent from "../Consent.ts"
 import * as Count from "../Count.ts"
 import * as FilterOptions from "../FilterOptions.ts"
 
-const question = ({ sink }: OutboxAdmin.ReplayFilter) =>
-  Effect.succeed(`Send what was delivered, and is still kept, to sink '${sink}' once more?`)
-
 /** Nobody would ever take what is left behind for a sink that is not there. */
 const checkSink = (name: string) =>
   Effect.gen(function* () {
@@ -23,7 +20,9 @@ const replay = (filter: OutboxAdmin.ReplayFilter, yes: boolean) =>
   Effect.gen(function* () {
     const admin = yield* OutboxAdmin.OutboxAdmin
     yield* checkSink(filter.sink)
-    yield* Consent.obtain(yes, question(filter))
+    if (!yes) {
+      yield* Consent.ask(`Send what was delivered, and is still kept, to sink '${filter.sink}' once more?`)
+    }
     const replayed = yield* Batches.run({ doing: "replaying", thing: "message" }, (progress) =>
       admin.replay(filter, progress)
     )

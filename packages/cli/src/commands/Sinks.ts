@@ -30,20 +30,23 @@ export const listing = Command.make("sinks", OutboxCommand.options, (given) =>
   OutboxCommand.run(given, list)
 ).pipe(Command.withDescription("The sinks that the outbox knows, and owes its messages to."))
 
-const question = (name: string) =>
+const ask = (name: string) =>
   Effect.gen(function* () {
     const admin = yield* OutboxAdmin.OutboxAdmin
     const { stats } = yield* admin.status
     const owed = stats.sinks.get(name)
-    const messages = Count.of(owed?.behind ?? 0, "message")
-    const letters = Count.of(owed?.dead ?? 0, "dead letter")
-    return `Forget sink '${name}'? It will never get the ${messages} it is owed, and its ${letters} will be deleted.`
+    if (owed === undefined) return yield* unknownSink(name)
+    const messages = Count.of(owed.behind, "message")
+    const deadLetters = Count.text(owed.dead)
+    return yield* Consent.ask(
+      `Forget sink '${name}'? It will never get what it is owed (${messages}), and its dead letters (${deadLetters}) go.`
+    )
   })
 
 const remove = (name: string, yes: boolean) =>
   Effect.gen(function* () {
     const admin = yield* OutboxAdmin.OutboxAdmin
-    yield* Consent.obtain(yes, question(name))
+    if (!yes) yield* ask(name)
     const owed = yield* Batches.run({ doing: "removing", thing: "message" }, (progress) =>
       admin.removeSink(name, progress)
     )

@@ -1,0 +1,133 @@
+import { describe, expect, it } from "@effect/vitest"
+import { MessageFixture } from "@twinbox/testkit"
+import * as Delivery from "../src/Delivery.ts"
+import { LaneOrder, type StoppedKey } from "../src/LaneOrder.ts"
+import type { Message } from "../src/Message.ts"
+
+const delivery = (message: Message) => Delivery.make({ _tag: "Message", message }, 1, 10)
+const [a1, a2, a3] = MessageFixture.ofKey("customer/a", 3) as [Message, Message, Message]
+const b1 = MessageFixture.make({ key: "customer/b" })
+
+const stopped = (slot: number, dueMillis = 100): StoppedKey => ({
+  slot,
+  dueMillis,
+  attempts: 1,
+  history: [],
+  successes: 0,
+  isSlow: false
+})
+
+const order = () => new LaneOrder(({ key }) => key)
+
+describe("the order of a lane", () => {
+  it("lets everything flow at first", () => {
+    const lane = order()
+    expect([lane.flows, lane.wayOf(a1), lane.hasSlot(a1.slot)]).toEqual([true, "flow", false])
+  })
+
+  it("lets the messages of a slot that joins wait, and flow in order once it was read to the end", () => {
+    const lane = order()
+    lane.join([a1.slot])
+    expect([lane.wayOf(a1), lane.wayOf(b1)]).toEqual(["wait", "flow"])
+    const waiting = [a1, a2].map(delivery)
+    waiting.forEach((one) => lane.keep(one))
+    expect(lane.waiting).toBe(2)
+    expect(lane.flow(lane.settled())).toEqual(waiting)
+    expect([lane.flows, lane.wayOf(a3)]).toEqual([true, "flow"])
+  })
+
+  it("lets nothing flow of a slot that fell behind, or of which a write is under way, or that joined after the read began", () => {
+    const lane = order()
+    lane.fallBehind([a1.slot])
+    expect(lane.wayOf(a1)).toBe("behind")
+    lane.leaving(a1)
+    expect(lane.flow(lane.settled())).toEqual([])
+    const tooEarly = lane.settled()
+    expect(lane.joinAll()).toBe(true)
+    expect(lane.joinAll()).toBe(false)
+    lane.flow(tooEarly)
+    expect(lane.wayOf(a2)).toBe("wait")
+    lane.flow(lane.settled())
+    expect(lane.wayOf(a2)).toBe("wait")
+    lane.left(a1)
+    lane.flow(lane.settled())
+    expect(lane.wayOf(a2)).toBe("flow")
+  })
+
+  it("hands out what waited when its slot falls behind", () => {
+    const lane = order()
+    lane.join([a1.slot])
+    const one = delivery(a1)
+    lane.keep(one)
+    expect(lane.fallBehind([a1.slot])).toEqual([one])
+    expect([lane.waiting, lane.wayOf(a2)]).toEqual([0, "behind"])
+  })
+
+  it("stops a key alone, until it is due and through", () => {
+    const lane = order()
+    expect(lane.stop("customer/a", stopped(a1.slot))).toEqual([])
+    expect([lane.wayOf(a2), lane.wayOf(b1)]).toEqual(["behind", "flow"])
+    expect([...lane.stoppedKeys(99)]).toEqual(["customer/a"])
+    expect([...lane.stoppedKeys(100)]).toEqual([])
+    expect([...lane.dueKeys(100)]).toEqual(["customer/a"])
+    expect(lane.nextDueMillis).toBe(100)
+    lane.joinAll()
+    expect(lane.wayOf(a2)).toBe("behind")
+    lane.goOn("customer/a")
+    lane.joinAll()
+    lane.flow(lane.settled())
+    expect([lane.flows, lane.stoppedAt("customer/a")]).toEqual([true, undefined])
+  })
+
+  it("does not let a slot flow while one of its keys is stopped, or take a key for due whose write is under way", () => {
+    const lane = order()
+    lane.join([a1.slot])
+    lane.stop("customer/a", stopped(a1.slot))
+    lane.leaving(a1)
+    lane.joinAll()
+    lane.flow(lane.settled())
+    expect(lane.flows).toBe(false)
+    expect([...lane.dueKeys(1_000)]).toEqual([])
+  })
+
+  it("leaves behind what comes of a parked key, also while its slot flows", () => {
+    const lane = order()
+    lane.park("customer/a", a1.slot)
+    expect([lane.wayOf(a2), lane.wayOf(b1), lane.flows]).toEqual(["behind", "flow", true])
+    lane.leaving(a2)
+    lane.join([a1.slot])
+    lane.flow(lane.settled())
+    expect(lane.flows).toBe(true)
+  })
+
+  it("unparks a key when the store no longer shows it, unless the store could not yet have shown it", () => {
+    const lane = order()
+    lane.park("customer/a", a1.slot)
+    const slots = new Set([a1.slot])
+    lane.setParked(lane.writtenParked(slots), [])
+    expect(lane.wayOf(a2)).toBe("behind")
+    lane.parkWritten("customer/a")
+    lane.setParked(lane.writtenParked(slots), [["customer/a", a1.slot]])
+    expect(lane.wayOf(a2)).toBe("behind")
+    lane.setParked(lane.writtenParked(slots), [])
+    expect([lane.wayOf(a2), lane.parkedKeys]).toEqual(["flow", 0])
+  })
+
+  it("forgets everything about slots that have gone", () => {
+    const lane = order()
+    lane.fallBehind([a1.slot])
+    lane.stop("customer/a", stopped(a1.slot))
+    lane.park("customer/a", a1.slot)
+    lane.leaving(a1)
+    lane.join([b1.slot])
+    lane.drop(new Set([a1.slot]))
+    expect([lane.wayOf(a2), lane.wayOf(b1), lane.nextDueMillis]).toEqual(["flow", "wait", undefined])
+    expect([...lane.slots]).toEqual([b1.slot])
+  })
+
+  it("keeps unordered messages apart by their ids", () => {
+    const lane = new LaneOrder(({ id }) => id)
+    lane.stop(a1.id, stopped(a1.slot))
+    expect([lane.wayOf(a1), lane.wayOf(a2)]).toEqual(["behind", "flow"])
+  })
+})
