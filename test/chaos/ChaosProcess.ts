@@ -124,7 +124,7 @@ export const make = (options: Options): Effect.Effect<ChaosProcess, never, Scope
       Effect.forever,
       Effect.forkScoped
     )
-    const stop = endBy(supervised, "SIGTERM", Duration.toMillis(stopWithin)).pipe(
+    const stop = endBy(supervised, "SIGTERM", Infinity).pipe(
       Effect.timeoutOption(stopWithin),
       Effect.map(Option.isSome),
       Effect.zipLeft(Fiber.interrupt(lives))

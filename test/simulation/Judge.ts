@@ -1,4 +1,4 @@
-import type { Message, OutboxStore } from "@twinbox/outbox"
+import type { Message, OutboxAdmin, OutboxStore } from "@twinbox/outbox"
 import * as DeliveryChecker from "../../packages/testkit/src/DeliveryChecker.ts"
 import { Effect } from "effect"
 import type { EventLog } from "./EventLog.ts"
@@ -274,11 +274,26 @@ export class Judge {
   readonly #orderKey = (message: DeliveryChecker.Received): string =>
     message.topic === "reminders" ? message.id : message.key
 
-  /** Judges what arrived in the end. `dead`: pairs that are dead letters now. Returns the duplicates. */
-  conclude(dead: ReadonlySet<string>): number {
+  /**
+   * Judges what arrived in the end, and returns the duplicates.
+   *
+   * @param letters dead letters that there are now
+   * @param behind ids of what a sink still owes
+   */
+  conclude(
+    letters: ReadonlyArray<OutboxAdmin.ListedDeadLetter>,
+    behind: (sink: string) => ReadonlySet<string>
+  ): number {
     let duplicates = 0
+    const dead = new Set(letters.map(({ messageId, sink }) => pairOf(messageId, sink)))
+    const blocked = new Set(letters.flatMap(({ blocks, key, sink }) => (blocks ? [`${sink} ${key}`] : [])))
     for (const sink of this.#sinks) {
-      const mayLack = (id: string) => dead.has(pairOf(id, sink.name)) || this.#discarded.has(pairOf(id, sink.name))
+      const owed = behind(sink.name)
+      const mayLack = (id: string) =>
+        owed.has(id) ||
+        dead.has(pairOf(id, sink.name)) ||
+        this.#discarded.has(pairOf(id, sink.name)) ||
+        blocked.has(`${sink.name} ${this.committed.get(id)?.message.key}`)
       const wanted = [...this.committed.values()].filter((commit) =>
         sink.topics.some((topic) => topic.name === commit.message.topic)
       )

@@ -50,7 +50,9 @@ export const faults = [
   /** Many messages commit at once. */
   "bursts",
   /** Clocks are minutes off, and run at slightly different speeds. */
-  "skew"
+  "skew",
+  /** Keys have messages of two topics, and not every sink wants both. */
+  "mixedTopics"
 ] as const
 
 export type Fault = (typeof faults)[number]

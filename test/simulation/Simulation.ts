@@ -237,8 +237,7 @@ class Simulation {
     this.timeline.runUntil(() => false, stormMillis, stormMillis)
     this.#calm()
     if (this.#rest("what is not blocked", () => this.#isDrained())) this.#finish()
-    const dead = new Set(this.#people.letters().map(({ messageId, sink }) => `${messageId}:${sink}`))
-    this.#duplicates = this.judge.conclude(dead)
+    this.#duplicates = this.judge.conclude(this.#people.letters(), (sink) => this.#people.behind(sink))
   }
 
   outcome(): Outcome {
@@ -279,10 +278,14 @@ class Simulation {
   /** People have mended what refused messages; everything that waits for them goes on, and new messages flow. */
   #finish(): void {
     this.judge.note("judge", "mended")
-    this.#people.discard({ reason: "KilledRelay" })
     for (const sink of this.#sinks) sink.isMended = true
+    this.#people.discard({ reason: "KilledRelay" })
     this.#people.requeue({})
-    const isDone = () => this.#isDrained() && this.#people.letters().length === 0
+    const isDone = () => {
+      // Behind one message that kills may have waited another.
+      if (this.#people.letters({ reason: "KilledRelay" }).length > 0) this.#people.discard({ reason: "KilledRelay" })
+      return this.#isDrained() && this.#people.letters().length === 0
+    }
     if (!this.#rest("what was requeued", () => isDone() && this.#isFlowing())) return
     this.#writers.probe()
     const isQuick = this.timeline.runUntil(isDone, 50, 2_000)

@@ -65,8 +65,8 @@ export class Writers {
       const availableAt = this.#clock.unsafeCurrentTimeMillis() + dice.whole(-1_000, 5_000)
       return [{ draft: this.#natural(this.#draft(reminders, key, isLater ? availableAt : undefined)) }]
     }
-    if (dice.chance(0.1)) return [{ draft: this.#natural(this.#draft(audits, key)) }]
-    return [{ draft: this.#natural(this.#draft(customers, key)) }]
+    const topic = this.#has("mixedTopics") && dice.chance(0.15) ? audits : customers
+    return [{ draft: this.#natural(this.#draft(topic, key)) }]
   }
 
   #draft(topic: Parameters<typeof Message.fromText>[0], key: string, availableAt?: number): Message.Draft {

@@ -1,6 +1,6 @@
 import { createServer, type Server } from "node:http"
 import type { Socket } from "node:net"
-import { HttpServer, HttpServerError } from "@effect/platform"
+import { HttpServer, type HttpServerError } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Data, Duration, Effect, Layer, Scope } from "effect"
 import { Settings } from "./Settings.ts"

@@ -5,7 +5,6 @@ import * as PlatformConfigProvider from "@effect/platform/PlatformConfigProvider
 import { Cause, Effect, Exit, Layer, Option } from "effect"
 import * as Cli from "./Cli.ts"
 import { Failed, UsageError } from "./CommandError.ts"
-import * as HelpConsole from "./HelpConsole.ts"
 import * as Logs from "./Logs.ts"
 import * as Screen from "./Screen.ts"
 import * as StopSignal from "./StopSignal.ts"
@@ -39,7 +38,7 @@ const untilStopped = Effect.flatMap(StopSignal.StopSignal, (signal) =>
 
 const main = Effect.raceFirst(Cli.run(process.argv.slice(2)), untilStopped).pipe(
   Effect.tapErrorCause(tell),
-  Effect.provide(Layer.mergeAll(StopSignal.layer, Screen.layer, HelpConsole.layer, Logs.layer)),
+  Effect.provide(Layer.mergeAll(StopSignal.layer, Screen.layer, Logs.layer)),
   Effect.provide(CliConfig.layer({ isCaseSensitive: true, showBuiltIns: false })),
   Effect.provide(PlatformConfigProvider.layerDotEnvAdd(".env")),
   Effect.provide(NodeContext.layer)

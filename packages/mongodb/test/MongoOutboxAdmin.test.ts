@@ -100,4 +100,42 @@ describe("requeue over MongoDB", () => {
       expect(yield* relay.store.stats).toMatchObject({ behind: 0, dead: 2 })
     })
   )
+
+  it.scopedLive("leaves a message as it is that is ready again", () =>
+    Effect.gen(function* () {
+      const relay = yield* freshProcess()
+      const message = at("one", 1)
+      yield* bury(relay, [message], "log")
+      yield* commit(relay, [message])
+      const read = Effect.promise(() => relay.database.db.collection("outbox").findOne({ key: message.key }))
+      const before = yield* read
+      expect(yield* relay.admin.requeue({})).toMatchObject({ requeued: 1 })
+      expect(yield* read).toEqual(before)
+      expect((yield* relay.store.stats).dead).toBe(0)
+    })
+  )
+})
+
+describe("replay over MongoDB", () => {
+  it.scopedLive("puts back the older messages of a key first, batch by batch", () =>
+    Effect.gen(function* () {
+      const relay = yield* freshProcess({ keepDelivered: 3_600_000 })
+      const messages = MessageFixture.ofKey("customer/1", 1_100)
+      yield* commit(relay, messages)
+      yield* relay.store.confirm(messages.toReversed())
+      const batches: Array<ReadonlyArray<number>> = []
+      const outbox = relay.database.db.collection("outbox")
+      const note = () =>
+        Effect.promise(async () => {
+          const found = await outbox.find({ state: "behind" }).project({ sequence: 1 }).toArray()
+          batches.push(found.map(({ sequence }) => Number(sequence)))
+        })
+      expect(yield* relay.admin.replay({ sink: "mirror" }, note)).toBe(1_100)
+      expect(batches.map((batch) => [batch.length, Math.max(...batch)])).toEqual([
+        [500, 500],
+        [1_000, 1_000],
+        [1_100, 1_100]
+      ])
+    })
+  )
 })

@@ -84,4 +84,22 @@ describe("The upkeep of an outbox", () => {
       expect(yield* relay.store.stats).toMatchObject({ ready: 0, behind: 0, scheduled: 0, dead: 6 })
     })
   )
+
+  it.scopedLive("is nobody's business in slots that are no longer the lease's", () =>
+    Effect.gen(function* () {
+      const relay = yield* freshProcess()
+      const { createdAt, id, ...message } = MessageFixture.make()
+      const { slot } = message
+      yield* insertUnchecked(relay, [
+        { _id: "lost", slot, state: "unknown" } as { _id: string },
+        { ...message, _id: id, createdAt: new Date(createdAt), state: "behind", behind: [] } as {
+          _id: string
+        }
+      ])
+      const old = yield* enter(relay, "relay-a", [slot])
+      yield* relay.store.claim("relay-a", [slot])
+      expect(yield* relay.store.sweepOrphans(old)).toEqual({ mended: 0, corrupt: [] })
+      expect((yield* relay.store.stats).behind).toBe(1)
+    })
+  )
 })

@@ -19,7 +19,11 @@ export const make = (sink: string, limit: Duration.DurationInput): CallWatch => 
     const left = startedMillis === undefined ? limitMillis : startedMillis + limitMillis - now
     return left <= 0
       ? Effect.fail(new SinkError({ sink, reason: "Timeout" }))
-      : Effect.zipRight(Effect.sleep(Duration.millis(left)), Effect.flatMap(Clock.currentTimeMillis, look))
+      : // Whole milliseconds: a rest smaller than what the clock can tell would be slept for ever.
+        Effect.zipRight(
+          Effect.sleep(Duration.millis(Math.ceil(left))),
+          Effect.flatMap(Clock.currentTimeMillis, look)
+        )
   }
   return {
     timed: (call) =>

@@ -15,13 +15,9 @@ export interface Delivery {
   readonly weight: number
   /** Lanes that have not finished with it. */
   owed: number
-  /** Lanes whose sink has it. */
-  confirmations: number
   /** Sinks that it is left behind for. */
   readonly behind: Array<string>
   readonly dead: Array<DeadLetter>
-  /** A lane gave it back unsent, because its slot goes to another relay. */
-  isReturned: boolean
 }
 
 /** Payload bytes that count as one unit of weight. */
@@ -51,18 +47,10 @@ export const make = (
   history,
   weight: Math.min(weightOf(message), maxWeight),
   owed: lanes,
-  confirmations: 0,
   behind: [...missingSinks],
-  dead: [],
-  isReturned: false
+  dead: []
 })
 
-/**
- * - `confirmed`: every sink has it, so it leaves the outbox;
- * - `untouched`: given back before any sink had it, so it stays as it is for the next owner of its slot;
- * - `owed`: some sink does not have it, which has to be written down.
- */
-export const outcomeOf = (delivery: Delivery): "confirmed" | "untouched" | "owed" => {
-  if (delivery.isReturned && delivery.confirmations === 0 && delivery.dead.length === 0) return "untouched"
-  return delivery.behind.length === 0 && delivery.dead.length === 0 ? "confirmed" : "owed"
-}
+/** Whether every sink has confirmed it. */
+export const isConfirmed = (delivery: Delivery): boolean =>
+  delivery.behind.length === 0 && delivery.dead.length === 0

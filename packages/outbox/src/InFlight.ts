@@ -106,15 +106,27 @@ export class InFlight {
     return Effect.asVoid(this.#permits.release(totalWeight(deliveries)))
   }
 
-  /** Forgets deliveries that are settled; the ids of those that are no longer ready are remembered for a while. */
+  /** Deliveries of these keys that some lane has not finished with. */
+  unfinished(keys: ReadonlySet<string>): ReadonlyArray<Delivery.Delivery> {
+    return [...this.#deliveries.values()].filter(({ message, owed }) => owed > 0 && keys.has(message.key))
+  }
+
+  /** Forgets deliveries that are settled; their ids are remembered for a while. */
   settled(deliveries: ReadonlyArray<Delivery.Delivery>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const known = deliveries.filter((delivery) => this.#deliveries.get(delivery.message.id) === delivery)
-      for (const delivery of known) {
-        if (Delivery.outcomeOf(delivery) !== "untouched") this.#recent.add(delivery.message.id)
-      }
+      const known = this.#known(deliveries)
+      for (const { message } of known) this.#recent.add(message.id)
       return this.#forget(known)
     })
+  }
+
+  /** Forgets deliveries that are not settled: when their slots come back they are new. */
+  dropped(deliveries: ReadonlyArray<Delivery.Delivery>): Effect.Effect<void> {
+    return Effect.suspend(() => this.#forget(this.#known(deliveries)))
+  }
+
+  #known(deliveries: ReadonlyArray<Delivery.Delivery>): ReadonlyArray<Delivery.Delivery> {
+    return deliveries.filter((delivery) => this.#deliveries.get(delivery.message.id) === delivery)
   }
 
   /** Forgets what is on its way of slots that belong to somebody else now. */

@@ -19,6 +19,9 @@ class Away extends Data.TaggedError("Away")<{ readonly error: SinkError }> {}
 /** Stopped keys that a read is told to leave out; more of them are left out here. */
 const maxWithout = 1_000
 
+/** Between passes that find nothing. */
+const leastWaitMillis = 20
+
 /** Slow messages tried in one pass. */
 const maxSlowOnes = 100
 
@@ -76,6 +79,7 @@ export const make = (
   const sendable = (stored: ReadonlyArray<Stored>, stoppedAtStart: ReadonlySet<string>) =>
     stored.flatMap((record) => {
       if (record._tag === "Corrupt" || !isMine(record.message.slot)) return []
+      if (!order.isWithinRead(record.message)) return []
       const key = orderKey(record.message)
       return stoppedAtStart.has(key) || stoppedNow.has(key) ? [] : [Delivery.make(record, 1, Infinity)]
     })
@@ -188,6 +192,7 @@ export const make = (
     Effect.scoped(
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
+        order.beginRead()
         const settled = order.settled()
         const due = order.dueKeys(now)
         const stopped = order.stoppedKeys(now)
@@ -219,7 +224,8 @@ export const make = (
   /** Until something is left behind, a key is due, or it is time to look although nobody has said so. */
   const waitForWork = Effect.gen(function* () {
     const due = (order.nextDueMillis ?? Infinity) - (yield* Clock.currentTimeMillis)
-    const limit = Math.min(Math.max(1, due), sweepMillis)
+    // A key that is due can still be on its way to where passes find it.
+    const limit = Math.min(Math.max(leastWaitMillis, due), sweepMillis)
     yield* Effect.timeoutOption(state.behindWork.await, Duration.millis(limit))
   })
 

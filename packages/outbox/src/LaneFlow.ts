@@ -41,29 +41,25 @@ export const make = (
   const decide = () => {
     const flow: Array<Delivery> = []
     const behind: Array<Delivery> = []
-    const back: Array<Delivery> = []
     let at = 0
     for (; at < queue.length && flow.length < options.batchSize; at++) {
       const delivery = queue[at] as Delivery
       const way = order.wayOf(delivery.message)
       if (way === "flow") flow.push(delivery)
-      else if (state.yielding.has(delivery.message.slot)) back.push(delivery)
-      else if (way === "wait") order.keep(delivery)
+      // The next owner of its slot reads what is behind before anything else.
+      else if (way === "wait" && !state.yielding.has(delivery.message.slot)) order.keep(delivery)
       else behind.push(delivery)
     }
     queue.splice(0, at)
-    if (queue.length === 0) state.arrived.unsafeClose()
-    return { flow, behind, back }
+    return { flow, behind }
   }
 
   /** Not interruptible: a time limit that expires just now must not hit it between taking messages and noting them. */
   const take = Effect.uninterruptible(
     Effect.suspend(() => {
-      const { back, behind, flow } = decide()
+      const { behind, flow } = decide()
       current = flow
-      return behind.length + back.length === 0
-        ? Effect.void
-        : Effect.zipRight(Lane.leaveBehind(state, behind), Lane.giveBack(state, back))
+      return Lane.leaveBehind(state, behind)
     })
   )
 
@@ -106,7 +102,6 @@ export const make = (
       const { confirmed, stops } = BatchOutcome.split(answered, rejections, orderKey)
       const now = yield* Clock.currentTimeMillis
       current = left
-      for (const delivery of confirmed) delivery.confirmations += 1
       yield* Metric.update(batchSizeHere, answered.length)
       yield* Metric.incrementBy(deliveredHere, confirmed.length)
       noteLatency(confirmed, now)
@@ -133,7 +128,7 @@ export const make = (
       yield* Effect.uninterruptible(letGo(error))
       if (current.length === 0) return
       yield* Lane.pause(state, pause)
-      yield* Effect.uninterruptible(giveBackYielding)
+      yield* Effect.uninterruptible(leaveYielding)
     })
 
   const letGo = (error: SinkError) =>
@@ -151,16 +146,16 @@ export const make = (
         current = []
         return Effect.zipRight(Lane.leaveBehind(state, batch), Lane.fallBehind(state, new Set()))
       }
-      return giveBackYielding
+      return leaveYielding
     })
 
   /** The sink is away, and the next owner of these slots may wait for it as well. */
-  const giveBackYielding = Effect.suspend(() => {
+  const leaveYielding = Effect.suspend(() => {
     if (state.yielding.size === 0) return Effect.void
     const batch = current
     const isYielding = ({ message }: Delivery) => state.yielding.has(message.slot)
     current = batch.filter((delivery) => !isYielding(delivery))
-    return Lane.giveBack(state, batch.filter(isYielding))
+    return Lane.leaveBehind(state, batch.filter(isYielding))
   })
 
   const send = Effect.gen(function* () {
@@ -174,7 +169,10 @@ export const make = (
 
   const step = Effect.suspend(() => {
     if (current.length > 0) return send
-    return queue.length === 0 ? state.arrived.await : take
+    if (queue.length > 0) return take
+    // Closed here alone: others empty the queue as well.
+    state.arrived.unsafeClose()
+    return state.arrived.await
   })
 
   const run: Effect.Effect<never, OutboxError> = Effect.suspend(() =>

@@ -1,5 +1,5 @@
 import type { Delivery } from "./Delivery.ts"
-import type { Message } from "./Message.ts"
+import { isBefore, type Message } from "./Message.ts"
 import type { FailedAttempt } from "./OutboxStore.ts"
 
 /**
@@ -35,9 +35,12 @@ interface Parked {
   isWritten: boolean
 }
 
+type Place = Pick<Message, "sequence" | "ordinal">
+
 interface Leaving {
   readonly slot: number
-  count: number
+  /** In the order in which they were left. */
+  readonly places: Array<Place>
 }
 
 export type OrderKey = (message: Message) => string
@@ -65,6 +68,8 @@ export class LaneOrder {
   readonly #stopped = new Map<string, StoppedKey>()
   /** Messages that were left behind and whose write has not returned; by key. */
   readonly #leaving = new Map<string, Leaving>()
+  /** The first message of a key that was leaving when the read began, or has begun to leave since. */
+  #horizon = new Map<string, Place>()
 
   constructor(orderKey: OrderKey) {
     this.#orderKey = orderKey
@@ -221,9 +226,11 @@ export class LaneOrder {
   /** A message goes behind; its write has not returned yet. */
   leaving(message: Message): void {
     const key = this.#orderKey(message)
+    const place = { sequence: message.sequence, ordinal: message.ordinal }
     const known = this.#leaving.get(key)
-    if (known === undefined) this.#leaving.set(key, { slot: message.slot, count: 1 })
-    else known.count += 1
+    if (known === undefined) this.#leaving.set(key, { slot: message.slot, places: [place] })
+    else known.places.push(place)
+    if (!this.#horizon.has(key)) this.#horizon.set(key, place)
   }
 
   /** The write that leaves it behind has returned. */
@@ -231,8 +238,30 @@ export class LaneOrder {
     const key = this.#orderKey(message)
     const known = this.#leaving.get(key)
     if (known === undefined) return
-    known.count -= 1
-    if (known.count <= 0) this.#leaving.delete(key)
+    const at = known.places.findIndex(
+      ({ ordinal, sequence }) => sequence === message.sequence && ordinal === message.ordinal
+    )
+    if (at >= 0) known.places.splice(at, 1)
+    if (known.places.length === 0) this.#leaving.delete(key)
+  }
+
+  /** A read of what is behind begins. */
+  beginRead(): void {
+    this.#horizon = new Map()
+    for (const [key, { places }] of this.#leaving) {
+      const [first] = places
+      if (first !== undefined) this.#horizon.set(key, first)
+    }
+  }
+
+  /**
+   * Whether a message that the read has found may be sent. A read is no snapshot: it may show a message and not the one
+   * before it, when both were being left behind meanwhile. Those are for the next read.
+   */
+  isWithinRead(message: Message): boolean {
+    if (this.#horizon.size === 0) return true
+    const horizon = this.#horizon.get(this.#orderKey(message))
+    return horizon === undefined || isBefore(message, horizon)
   }
 
   /** Lets stretches without stopped keys join; tells whether there were any that had not. */

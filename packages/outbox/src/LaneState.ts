@@ -92,7 +92,7 @@ export const make = (sink: Sink, options: Options, shared: Shared): LaneState =>
   }
 }
 
-/** The lane has done its part. Within a key it does so in order: what is written down of a key is written in order, too. */
+/** The lane has done its part. */
 export const finish = (state: LaneState, deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> => {
   const done = deliveries.filter((delivery) => --delivery.owed === 0)
   return done.length === 0 ? Effect.void : state.shared.finished(done)
@@ -107,16 +107,6 @@ export const leaveBehind = (state: LaneState, deliveries: ReadonlyArray<Delivery
   }
   const count = Metric.tagged(OutboxMetrics.leftBehind, "sink", state.sink.name)
   return Effect.zipRight(Metric.incrementBy(count, deliveries.length), finish(state, deliveries))
-}
-
-/** The next owner of their slots sends them. */
-export const giveBack = (state: LaneState, deliveries: ReadonlyArray<Delivery>): Effect.Effect<void> => {
-  if (deliveries.length === 0) return Effect.void
-  for (const delivery of deliveries) {
-    delivery.behind.push(state.sink.name)
-    delivery.isReturned = true
-  }
-  return finish(state, deliveries)
 }
 
 /**

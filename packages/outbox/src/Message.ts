@@ -176,3 +176,10 @@ export const place = (
   createdAt: position.createdAt,
   ...(draft.availableAt === undefined ? {} : { availableAt: draft.availableAt })
 })
+
+/** Whether one message comes before another of the same key. */
+export const isBefore = (
+  one: Pick<Message, "sequence" | "ordinal">,
+  other: Pick<Message, "sequence" | "ordinal">
+): boolean =>
+  one.sequence < other.sequence || (one.sequence === other.sequence && one.ordinal < other.ordinal)

@@ -27,7 +27,7 @@ export interface RelayLane {
   readonly gain: (slots: ReadonlyArray<number>, suspects: ReadonlyArray<number>) => void
   /** Somebody has changed what is behind or blocked in these slots. */
   readonly recheck: (slots: ReadonlyArray<number>) => void
-  /** Slots are about to go: what is on its way may arrive, what cannot just now is given back. */
+  /** Slots are about to go: what is on its way may arrive, what cannot just now is left behind. */
   readonly yieldSlots: (slots: ReadonlySet<number>) => Effect.Effect<void>
   /** Whether something of these slots is with the sink that the relay's memory bound does not count. */
   readonly touches: (slots: ReadonlySet<number>) => boolean
@@ -103,7 +103,7 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
         state.arrived.unsafeOpen()
         const isTooMuch = options.canFallBehind && queue.length + order.waiting > options.maxQueue
         return Effect.zipRight(
-          Lane.giveBack(state, others),
+          Lane.leaveBehind(state, others),
           isTooMuch ? Lane.fallBehind(state, flow.busyKeys()) : Effect.void
         )
       }),
@@ -123,7 +123,7 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
           for (const slot of slots) state.yielding.add(slot)
           state.hurry.unsafeOpen()
           const waited = order.takeWaiting(slots)
-          return Lane.giveBack(state, circuit.isFailing ? [...waited, ...takeFromQueue(slots)] : waited)
+          return Lane.leaveBehind(state, circuit.isFailing ? [...waited, ...takeFromQueue(slots)] : waited)
         })
       ),
     touches: catchUp.touches,
@@ -135,7 +135,7 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
           for (const slot of slots) set.delete(slot)
         }
         if (state.yielding.size === 0) state.hurry.unsafeClose()
-        return Lane.giveBack(state, left)
+        return Lane.leaveBehind(state, left)
       }),
     flows: (slot) => !order.hasSlot(slot),
     clearSuspect: (slot) => void state.suspects.delete(slot),

@@ -1,7 +1,8 @@
-import { Chunk, type Context, Effect, Metric, Queue } from "effect"
+import { Array as Arr, Chunk, type Context, Effect, Metric, Queue } from "effect"
 import * as Backoff from "./Backoff.ts"
 import * as Delivery from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
+import * as Message from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { Lease, OutboxStore, Settlement } from "./OutboxStore.ts"
@@ -57,7 +58,6 @@ export const make = ({ inFlight, leaseOf, owns, store, written }: Environment): 
 
     /** What is too large for one write is written in halves. One settlement that is too large by itself stays undone. */
     const settle = (settlements: ReadonlyArray<Settlement>): Effect.Effect<void, OutboxError> => {
-      // A slot that has gone is somebody else's: there the messages are still what they were.
       const own = settlements.filter(({ slot }) => owns(slot))
       if (own.length === 0) return Effect.void
       const write = Effect.suspend(() => store.settle(leaseOf(own.map(({ slot }) => slot)), own))
@@ -77,15 +77,30 @@ export const make = ({ inFlight, leaseOf, owns, store, written }: Environment): 
         ? Effect.void
         : persistently(store.confirm(deliveries.map(({ message }) => message)))
 
+    /**
+     * What some sink does not have, and that cannot be written down yet: an earlier message of its key is still with
+     * some lane. Were the later one written first, whoever reads what is behind would send it first.
+     */
+    let held: ReadonlyArray<Delivery.Delivery> = []
+
+    const settleOwed = (owed: ReadonlyArray<Delivery.Delivery>) =>
+      Effect.gen(function* () {
+        // A slot that has gone is somebody else's: there its messages are still what they were.
+        const [gone, own] = Arr.partition([...held, ...owed], ({ message }) => owns(message.slot))
+        const [ripe, early] = Arr.partition(own, isTooEarly(own, inFlight))
+        held = early
+        yield* settle(ripe.map(settlementOf))
+        written(ripe)
+        yield* inFlight.settled(ripe)
+        yield* inFlight.dropped(gone)
+      })
+
     const step = Effect.gen(function* () {
       const batch = Chunk.toReadonlyArray(yield* Queue.takeBetween(queue, 1, maxBatch))
-      const { confirmed, owed } = partition(batch)
+      const [owed, confirmed] = Arr.partition(batch, Delivery.isConfirmed)
       yield* confirm(confirmed)
-      if (owed.length > 0) {
-        yield* settle(owed.map(settlementOf))
-        written(owed)
-      }
-      yield* inFlight.settled(batch)
+      yield* inFlight.settled(confirmed)
+      if (owed.length + held.length > 0) yield* settleOwed(owed)
       yield* Metric.set(OutboxMetrics.inFlight, inFlight.size)
     })
     return {
@@ -95,12 +110,10 @@ export const make = ({ inFlight, leaseOf, owns, store, written }: Environment): 
     }
   })
 
-const partition = (batch: ReadonlyArray<Delivery.Delivery>) => {
-  const parts = {
-    confirmed: [] as Array<Delivery.Delivery>,
-    owed: [] as Array<Delivery.Delivery>,
-    untouched: [] as Array<Delivery.Delivery>
-  }
-  for (const delivery of batch) parts[Delivery.outcomeOf(delivery)].push(delivery)
-  return parts
+/** Tells of deliveries whether an earlier one of their key is still with some lane. */
+const isTooEarly = (owed: ReadonlyArray<Delivery.Delivery>, inFlight: InFlight) => {
+  const keys = new Set(owed.map(({ message }) => message.key))
+  const unfinished = Arr.groupBy(inFlight.unfinished(keys), ({ message }) => message.key)
+  return ({ message }: Delivery.Delivery): boolean =>
+    unfinished[message.key]?.some((other) => Message.isBefore(other.message, message)) === true
 }

@@ -110,7 +110,7 @@ describe("InFlight", () => {
     })
   )
 
-  it.effect("counts by slot, and forgets what was given back or abandoned", () =>
+  it.effect("counts by slot, and forgets what was dropped or abandoned", () =>
     Effect.gen(function* () {
       const inFlight = new InFlight(10)
       const { offer, offered } = recorder()
@@ -118,14 +118,25 @@ describe("InFlight", () => {
       yield* inFlight.admit(stored([one, two]), deliveryOf, offer)
       expect(inFlight.countIn(one.slot)).toBe(2)
       const [first] = offered as [Delivery]
-      first.isReturned = true
-      yield* inFlight.settled([first])
+      yield* inFlight.dropped([first])
       expect([inFlight.countIn(one.slot), inFlight.knows(one.id)]).toEqual([1, false])
       yield* inFlight.abandon(new Set([one.slot]))
       yield* inFlight.settled(offered)
       expect([inFlight.countIn(one.slot), inFlight.size, inFlight.knows(two.id)]).toEqual([0, 0, false])
       yield* inFlight.admit(stored(MessageFixture.ofKey("customer/9", 10)), deliveryOf, offer)
       expect(inFlight.size).toBe(10)
+    })
+  )
+
+  it.effect("tells what lanes have not finished with, of some keys", () =>
+    Effect.gen(function* () {
+      const inFlight = new InFlight(10)
+      const { offer, offered } = recorder()
+      const messages = [...MessageFixture.ofKey("customer/1", 2), MessageFixture.make({ key: "customer/2" })]
+      yield* inFlight.admit(stored(messages), deliveryOf, offer)
+      const [first] = offered as [Delivery]
+      first.owed = 0
+      expect(inFlight.unfinished(new Set(["customer/1"]))).toEqual([offered[1]])
     })
   )
 

@@ -54,6 +54,19 @@ describe("the order of a lane", () => {
     expect(lane.wayOf(a2)).toBe("flow")
   })
 
+  it("sends nothing of a read at or after what began to leave before or during it", () => {
+    const lane = order()
+    lane.fallBehind([a1.slot])
+    lane.leaving(a2)
+    lane.beginRead()
+    lane.leaving(a3)
+    lane.left(a2)
+    lane.left(a3)
+    expect([a1, a2, a3, b1].map((message) => lane.isWithinRead(message))).toEqual([true, false, false, true])
+    lane.beginRead()
+    expect([a1, a2, a3, b1].every((message) => lane.isWithinRead(message))).toBe(true)
+  })
+
   it("hands out what waited when its slot falls behind", () => {
     const lane = order()
     lane.join([a1.slot])

@@ -170,7 +170,7 @@ describe("Prometheus text", () => {
         expect(family?.help).toBe(help)
         expect(Object.values(family?.samples[0]?.labels ?? {})).toEqual([value])
       }),
-      { numRuns: 500 }
+      { numRuns: 200 }
     )
   })
 

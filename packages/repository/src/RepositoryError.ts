@@ -75,8 +75,16 @@ export class KeyMismatch extends Data.TaggedError("KeyMismatch")<{ readonly keyV
   }
 }
 
+/** As many messages wait in the outbox as its producer limit allows. Retryable, later; nothing was written. */
+export class OutboxFull extends Data.TaggedError("OutboxFull")<{ readonly collection: string }> {
+  readonly retryable = true
+  override get message() {
+    return `nothing was written to '${this.collection}': as many messages wait in the outbox as its limit allows`
+  }
+}
+
 /** What a read can fail with. */
 export type ReadError = InvalidDocument | MongoError.Unavailable | MongoError.Refused
 
 /** What a write can fail with. */
-export type WriteError = InvalidDocument | NotFound | VersionConflict | MongoError.MongoError
+export type WriteError = InvalidDocument | NotFound | VersionConflict | OutboxFull | MongoError.MongoError

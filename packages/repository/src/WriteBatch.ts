@@ -9,6 +9,7 @@ import {
   type StoredTwin,
   type Tombstone
 } from "./StoredDocument.ts"
+import { OutboxFull } from "./RepositoryError.ts"
 import * as WritePlan from "./WritePlan.ts"
 
 /** Names of the collections that a repository writes to, beside the outbox. */
@@ -24,7 +25,7 @@ export class RefusedWrite extends Data.TaggedError("RefusedWrite")<{
   readonly error: MongoError.DuplicateKey
 }> {}
 
-export type BatchError = MongoError.MongoError | RefusedWrite
+export type BatchError = MongoError.MongoError | OutboxFull | RefusedWrite
 
 /** The error as callers of single writes know it. */
 export const forCaller = <E>(error: E | RefusedWrite): E | MongoError.DuplicateKey =>
@@ -140,8 +141,9 @@ const tombstoneOperation = ({ id, tombstone }: WritePlan.Plan): Operation<Tombst
 }
 
 /** The adapter's own error, where the outbox wrapped one. */
-const unwrap = (error: OutboxError.OutboxError): BatchError => {
-  const { cause } = error
+const unwrap = (error: OutboxError.OutboxError, collection: string): BatchError => {
+  const { cause, reason } = error
+  if (reason === "Full") return new OutboxFull({ collection })
   if (
     cause instanceof MongoError.Unavailable ||
     cause instanceof MongoError.TransactionTooLarge ||
@@ -286,7 +288,7 @@ export const make = (
         ...share(tombstones, placed(plans, tombstoneOperation))
       ]
       const drafts = plans.flatMap(({ plan }) => plan.drafts)
-      return Effect.zipRight(sendAll(shares), Effect.mapError(outbox.appendAll(drafts), unwrap))
+      return Effect.zipRight(sendAll(shares), Effect.mapError(outbox.appendAll(drafts), (error) => unwrap(error, names.originals)))
     }
 
     const execute: WriteBatch["execute"] = (writes) =>

@@ -274,12 +274,19 @@ const requeueing = (test: Harness.Define) =>
     test("leaves records that are no messages where they are", (harness) =>
       Effect.gen(function* () {
         const { admin, store } = harness
+        const wellFormed = MessageFixture.make({ id: "in a strange state" })
         yield* harness.insertCorrupt("broken", 3)
+        yield* Harness.commit(harness, [wellFormed])
         const lease = yield* Harness.enter(store)
-        yield* store.settle(lease, [Harness.settlementOf({ id: "broken", slot: 3 }, { dead: ["*"] })])
-        expect(yield* admin.requeue({})).toEqual({ requeued: 0, superseded: 0, corrupt: 1 })
-        expect(yield* letterIds(admin)).toEqual(["broken"])
-        expect(yield* admin.discard({})).toBe(1)
+        yield* store.settle(
+          lease,
+          [{ id: "broken", slot: 3 }, wellFormed].map((record) =>
+            Harness.settlementOf(record, { dead: ["*"], fields: { blocks: false } })
+          )
+        )
+        expect(yield* admin.requeue({})).toEqual({ requeued: 0, superseded: 0, corrupt: 2 })
+        expect(new Set(yield* letterIds(admin))).toEqual(new Set(["broken", wellFormed.id]))
+        expect(yield* admin.discard({})).toBe(2)
         expect(yield* store.stats).toMatchObject({ ready: 0, behind: 0, dead: 0 })
       }))
 
