@@ -125,12 +125,21 @@ export class Judge {
     return this.#machines.get(owner)
   }
 
-  /** A process stops to live, or may be thought dead. */
+  /** A process stops to live, or others may think so; nobody knows which of its messages had to do with it. */
   mayHaveDied(machine: Machine): void {
     for (const [owner, pairs] of this.#marked) {
       if (this.#machines.get(owner) !== machine) continue
-      for (const pair of pairs) this.#deaths.set(pair, (this.#deaths.get(pair) ?? 0) + 1)
+      for (const pair of pairs) this.#countDeath(pair)
     }
+  }
+
+  /** A call of a sink kills the process. The other calls of that moment have nothing to do with it. */
+  killed(sink: string, batch: ReadonlyArray<Message.Message>): void {
+    for (const { id } of batch) this.#countDeath(pairOf(id, sink))
+  }
+
+  #countDeath(pair: string): void {
+    this.#deaths.set(pair, (this.#deaths.get(pair) ?? 0) + 1)
   }
 
   /** A relay is about to call a sink. */
@@ -217,7 +226,9 @@ export class Judge {
           const marked = this.#marked.get(lease.owner)
           for (const { id } of messages) {
             if (by > 0) marked?.add(pairOf(id, sink))
-            else marked?.delete(pairOf(id, sink))
+            // It died, or was thought dead, when the mark was on its way.
+            if (by > 0 && !machine.isRunning) this.#countDeath(pairOf(id, sink))
+            if (by < 0) marked?.delete(pairOf(id, sink))
           }
           this.note("store", `mark ${by} ${sink} ${messages.map(({ id }) => id).join(" ")}`)
         }),

@@ -38,8 +38,8 @@ export class Machine implements Scheduler.Scheduler {
     return this.#life === "dead"
   }
 
-  get isPaused(): boolean {
-    return this.#life === "paused"
+  get isRunning(): boolean {
+    return this.#life === "running"
   }
 
   /** Milliseconds of its monotonic clock. */

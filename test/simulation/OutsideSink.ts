@@ -59,7 +59,10 @@ export class OutsideSink {
         Effect.async<ReadonlyArray<Sink.Rejection>, Sink.SinkError>((resume) => {
           const { timeline } = machine
           this.#judge.sinkCalled(machine, this.settings, batch)
-          if (batch.some(({ id }) => this.natureOf(id).isPoison)) return killed()
+          if (batch.some(({ id }) => this.natureOf(id).isPoison)) {
+            this.#judge.killed(name, batch)
+            return killed()
+          }
           const isSlow = network.hits("sinkSlow", 0.04)
           const there = this.#dice.between(0.2, 4) + (isSlow ? this.#dice.between(0, 2 * this.settings.timeoutMillis) : 0)
           timeline.after(there, () => {

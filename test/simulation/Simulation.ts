@@ -120,7 +120,7 @@ class Simulation {
         machine,
         network,
         store: RelayStore.make(planted, network, this.#server),
-        sinks: sinks.map((sink) => sink.sinkOf(machine, network, () => this.#crash(process, "killed by a message"))),
+        sinks: sinks.map((sink) => sink.sinkOf(machine, network, () => this.#end(process, "killed by a message"))),
         seed: seeds.whole(0, 1e9)
       },
       this.scenario
@@ -145,9 +145,13 @@ class Simulation {
     return !canLack || this.#dice.chance(0.5)
   }
 
-  #crash(process: RelayProcess, why: string): void {
-    this.judge.note(process.machine.name, why)
+  #crash(process: RelayProcess): void {
     this.judge.mayHaveDied(process.machine)
+    this.#end(process, "crashes")
+  }
+
+  #end(process: RelayProcess, why: string): void {
+    this.judge.note(process.machine.name, why)
     process.machine.crash()
     this.#startLater()
   }
@@ -187,7 +191,7 @@ class Simulation {
   }
 
   readonly #blows: ReadonlyArray<readonly [Fault, () => void]> = [
-    ["crashes", this.#withProcess((process) => this.#crash(process, "crashes"))],
+    ["crashes", this.#withProcess((process) => this.#crash(process))],
     ["pauses", this.#withProcess((process) => this.#pause(process))],
     [
       "stops",

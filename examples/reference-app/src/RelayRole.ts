@@ -1,4 +1,4 @@
-import { OutboxMetrics, OutboxStore, Relay } from "@twinbox/outbox"
+import { type OutboxAdmin, OutboxMetrics, OutboxStore, Relay } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
 import { Clock, type Context, Duration, Effect, Layer, Metric, Ref, Schedule } from "effect"
 import { customerTopic } from "./Customer.ts"
@@ -7,7 +7,12 @@ import { type RoleError, RoleFailures } from "./RoleFailures.ts"
 import { StatusBoard, type StatusItem } from "./StatusBoard.ts"
 
 export type Requirements =
-  OutboxStore.OutboxStore | RedisConnection.RedisConnection | Readiness | RoleFailures | StatusBoard
+  | OutboxAdmin.OutboxAdmin
+  | OutboxStore.OutboxStore
+  | RedisConnection.RedisConnection
+  | Readiness
+  | RoleFailures
+  | StatusBoard
 
 /** How long a stop waits for the outbox to be empty. What is left in it is delivered by the next run. */
 const drainWithin = Duration.seconds(2)

@@ -74,4 +74,21 @@ describe("Delivered messages that are kept", () => {
       expect((yield* relay.store.stats).behind).toBe(1)
     })
   )
+
+  it.scopedLive("are not sent again after their time, though the server has not deleted them yet", () =>
+    Effect.gen(function* () {
+      const relay = yield* freshProcess({ keepDelivered: keepMillis })
+      const messages = MessageFixture.ofKey("customer/1", 2)
+      yield* commit(relay, messages)
+      yield* relay.store.confirm(messages)
+      const { db } = relay.database
+      // The server looks for expired documents by this index only.
+      yield* Effect.promise(() => db.collection("outbox_delivered").dropIndex("expireAt"))
+      yield* Effect.promise(() =>
+        db.collection("outbox_delivered").updateOne({ sequence: 1 }, { $set: { expireAt: new Date(1_000) } })
+      )
+      expect(yield* relay.admin.replay({ sink: "mirror" })).toBe(1)
+      expect((yield* relay.store.stats).delivered).toBe(2)
+    })
+  )
 })

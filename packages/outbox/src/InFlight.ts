@@ -57,6 +57,11 @@ export class InFlight {
     return this.#deliveries.has(messageId) || this.#recent.has(messageId)
   }
 
+  /** Whether this very delivery is on its way: not settled, dropped or abandoned. */
+  has(delivery: Delivery.Delivery): boolean {
+    return this.#deliveries.get(delivery.message.id) === delivery
+  }
+
   /** How many messages of a slot are on their way. */
   countIn(slot: number): number {
     return this.#perSlot[slot] ?? 0
@@ -126,7 +131,7 @@ export class InFlight {
   }
 
   #known(deliveries: ReadonlyArray<Delivery.Delivery>): ReadonlyArray<Delivery.Delivery> {
-    return deliveries.filter((delivery) => this.#deliveries.get(delivery.message.id) === delivery)
+    return deliveries.filter((delivery) => this.has(delivery))
   }
 
   /** Forgets what is on its way of slots that belong to somebody else now. */

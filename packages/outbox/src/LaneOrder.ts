@@ -35,12 +35,10 @@ interface Parked {
   isWritten: boolean
 }
 
-type Place = Pick<Message, "sequence" | "ordinal">
-
 interface Leaving {
   readonly slot: number
   /** In the order in which they were left. */
-  readonly places: Array<Place>
+  readonly deliveries: Array<Delivery>
 }
 
 export type OrderKey = (message: Message) => string
@@ -69,7 +67,7 @@ export class LaneOrder {
   /** Messages that were left behind and whose write has not returned; by key. */
   readonly #leaving = new Map<string, Leaving>()
   /** The first message of a key that was leaving when the read began, or has begun to leave since. */
-  #horizon = new Map<string, Place>()
+  #horizon = new Map<string, Message>()
 
   constructor(orderKey: OrderKey) {
     this.#orderKey = orderKey
@@ -190,10 +188,11 @@ export class LaneOrder {
     return keys
   }
 
-  /** When the next stopped key is due, in milliseconds since the epoch. */
+  /** When the next stopped key that a read would find is due, in milliseconds since the epoch. */
   get nextDueMillis(): number | undefined {
     let next: number | undefined
-    for (const { dueMillis } of this.#stopped.values()) {
+    for (const [key, { dueMillis }] of this.#stopped) {
+      if (this.#leaving.has(key)) continue
       if (next === undefined || dueMillis < next) next = dueMillis
     }
     return next
@@ -224,33 +223,31 @@ export class LaneOrder {
   }
 
   /** A message goes behind; its write has not returned yet. */
-  leaving(message: Message): void {
+  leaving(delivery: Delivery): void {
+    const { message } = delivery
     const key = this.#orderKey(message)
-    const place = { sequence: message.sequence, ordinal: message.ordinal }
     const known = this.#leaving.get(key)
-    if (known === undefined) this.#leaving.set(key, { slot: message.slot, places: [place] })
-    else known.places.push(place)
-    if (!this.#horizon.has(key)) this.#horizon.set(key, place)
+    if (known === undefined) this.#leaving.set(key, { slot: message.slot, deliveries: [delivery] })
+    else known.deliveries.push(delivery)
+    if (!this.#horizon.has(key)) this.#horizon.set(key, message)
   }
 
-  /** The write that leaves it behind has returned. */
-  left(message: Message): void {
-    const key = this.#orderKey(message)
+  /** The write that leaves it behind has returned, or will never be made. */
+  left(delivery: Delivery): void {
+    const key = this.#orderKey(delivery.message)
     const known = this.#leaving.get(key)
-    if (known === undefined) return
-    const at = known.places.findIndex(
-      ({ ordinal, sequence }) => sequence === message.sequence && ordinal === message.ordinal
-    )
-    if (at >= 0) known.places.splice(at, 1)
-    if (known.places.length === 0) this.#leaving.delete(key)
+    const at = known?.deliveries.indexOf(delivery) ?? -1
+    if (known === undefined || at < 0) return
+    known.deliveries.splice(at, 1)
+    if (known.deliveries.length === 0) this.#leaving.delete(key)
   }
 
   /** A read of what is behind begins. */
   beginRead(): void {
     this.#horizon = new Map()
-    for (const [key, { places }] of this.#leaving) {
-      const [first] = places
-      if (first !== undefined) this.#horizon.set(key, first)
+    for (const [key, { deliveries }] of this.#leaving) {
+      const [first] = deliveries
+      if (first !== undefined) this.#horizon.set(key, first.message)
     }
   }
 

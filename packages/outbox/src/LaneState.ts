@@ -103,7 +103,8 @@ export const leaveBehind = (state: LaneState, deliveries: ReadonlyArray<Delivery
   if (deliveries.length === 0) return Effect.void
   for (const delivery of deliveries) {
     delivery.behind.push(state.sink.name)
-    state.order.leaving(delivery.message)
+    // Of a slot that has gone nothing is written here any more.
+    if (state.owned.has(delivery.message.slot)) state.order.leaving(delivery)
   }
   const count = Metric.tagged(OutboxMetrics.leftBehind, "sink", state.sink.name)
   return Effect.zipRight(Metric.incrementBy(count, deliveries.length), finish(state, deliveries))

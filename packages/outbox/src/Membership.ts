@@ -1,4 +1,4 @@
-import type { Member, View } from "./OutboxStore.ts"
+import type { Member, SlotState, View } from "./OutboxStore.ts"
 
 /**
  * Pure decisions of a relay about slots: who has fallen silent, how many slots are a fair share, which to take and
@@ -42,14 +42,18 @@ export interface Plan {
   readonly claim: ReadonlyArray<number>
   /** Slots to give back once nothing of them is on its way: more than a fair share. */
   readonly release: ReadonlyArray<number>
+  /** Slots that nobody works on, though the store shows them as this relay's: a reply was lost, and they are too many to take up. */
+  readonly disown: ReadonlyArray<SlotState>
 }
+
+const nothing: Plan = { claim: [], release: [], disown: [] }
 
 /** Slots of the member with this rank when `members` share `slots`: shares differ by one at most. */
 export const shareOf = (rank: number, members: number, slots: number): number =>
   Math.floor(slots / members) + (rank < slots % members ? 1 : 0)
 
 /** Starts at a place of the relay's own, so that several who claim at once rarely want the same slots. */
-const rotated = (slots: ReadonlyArray<number>, rank: number, members: number): ReadonlyArray<number> => {
+const rotated = <A>(slots: ReadonlyArray<A>, rank: number, members: number): ReadonlyArray<A> => {
   const start = Math.floor((slots.length * rank) / members)
   return [...slots.slice(start), ...slots.slice(0, start)]
 }
@@ -71,16 +75,20 @@ export const plan = (
     .map((member) => member.owner)
     .toSorted()
   const rank = sharing.indexOf(owner)
-  if (rank < 0) return { claim: [], release: [] }
+  if (rank < 0) return nothing
   const share = shareOf(rank, sharing.length, view.slots.length)
+  const isUnworked = (at: SlotState) => at.owner === owner && !held.has(at.slot) && !leaving.has(at.slot)
+  const unworked = view.slots.filter(isUnworked)
   if (held.size > share) {
-    return { claim: [], release: [...held].toSorted((a, b) => a - b).slice(share) }
+    return { claim: [], release: [...held].toSorted((a, b) => a - b).slice(share), disown: unworked }
   }
   const members = new Set(view.members.map((member) => member.owner))
-  const isFree = (at: View["slots"][number]) =>
-    at.owner === owner
-      ? !held.has(at.slot) && !leaving.has(at.slot)
-      : at.owner === undefined || !members.has(at.owner)
-  const free = view.slots.filter(isFree).map(({ slot }) => slot)
-  return { claim: rotated(free, rank, sharing.length).slice(0, share - held.size), release: [] }
+  const isFree = (at: SlotState) => at.owner === undefined || !members.has(at.owner)
+  const free = rotated(view.slots.filter(isFree), rank, sharing.length)
+  const wanted = share - held.size
+  return {
+    claim: [...unworked, ...free].slice(0, wanted).map(({ slot }) => slot),
+    release: [],
+    disown: unworked.slice(wanted)
+  }
 }

@@ -21,7 +21,7 @@ export interface RelayLane {
   readonly sink: Sink
   /** Takes messages over, in order; never waits. */
   readonly offer: (deliveries: ReadonlyArray<Delivery>) => Effect.Effect<void>
-  /** The writes that say what became of these have returned. */
+  /** The writes that say what became of these have returned, or will never be made. */
   readonly written: (deliveries: ReadonlyArray<Delivery>) => void
   /** Slots that the relay owns from now on; something of them may be behind. */
   readonly gain: (slots: ReadonlyArray<number>, suspects: ReadonlyArray<number>) => void
@@ -86,7 +86,7 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
   }
 
   const noteWritten = (delivery: Delivery) => {
-    if (delivery.behind.includes(sink.name)) order.left(delivery.message)
+    if (delivery.behind.includes(sink.name)) order.left(delivery)
     if (delivery.dead.some((letter) => letter.sink === sink.name)) {
       order.parkWritten(state.orderKey(delivery.message))
     }

@@ -86,11 +86,12 @@ export const make = ({ inFlight, leaseOf, owns, store, written }: Environment): 
     const settleOwed = (owed: ReadonlyArray<Delivery.Delivery>) =>
       Effect.gen(function* () {
         // A slot that has gone is somebody else's: there its messages are still what they were.
-        const [gone, own] = Arr.partition([...held, ...owed], ({ message }) => owns(message.slot))
+        const isOwn = (one: Delivery.Delivery) => owns(one.message.slot) && inFlight.has(one)
+        const [gone, own] = Arr.partition([...held, ...owed], isOwn)
         const [ripe, early] = Arr.partition(own, isTooEarly(own, inFlight))
         held = early
         yield* settle(ripe.map(settlementOf))
-        written(ripe)
+        written([...ripe, ...gone])
         yield* inFlight.settled(ripe)
         yield* inFlight.dropped(gone)
       })

@@ -5,7 +5,7 @@ import { monotonicMillis } from "./Holding.ts"
 import * as Membership from "./Membership.ts"
 import { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
-import type { OutboxStore, View } from "./OutboxStore.ts"
+import type { Lease, OutboxStore, SlotState, View } from "./OutboxStore.ts"
 import * as RelayChores from "./RelayChores.ts"
 import * as RelayParts from "./RelayParts.ts"
 
@@ -23,6 +23,11 @@ const retryable = <A>(effect: Effect.Effect<A, OutboxError>) =>
 /** A finalizer that may take so long, and whose failure changes nothing. */
 const within = (limit: Duration.DurationInput, effect: Effect.Effect<unknown, OutboxError>) =>
   Effect.ignoreLogged(Effect.timeout(Effect.interruptible(effect), limit))
+
+const leaseOver = (owner: string, slots: ReadonlyArray<SlotState>): Lease => ({
+  owner,
+  epochs: new Map(slots.map(({ epoch, slot }) => [slot, epoch]))
+})
 
 /** Ends memberships of relays that have fallen silent. Returns the view without them. */
 const expelSilent = ({ holding, store }: RelayParts.RelayParts, silence: Membership.Silence, view: View) =>
@@ -103,6 +108,7 @@ export const run = (
           const held = new Set([...holding.slots].filter((slot) => !yielding.has(slot)))
           const plan = Membership.plan(view, owner, held, yielding)
           if (plan.claim.length > 0) yield* gain(plan.claim)
+          if (plan.disown.length > 0) yield* store.release(leaseOver(owner, plan.disown))
           if (plan.release.length > 0 && yielding.size === 0) {
             yield* beside(HandOver.giveBack(parts, new Set(plan.release)))
           }

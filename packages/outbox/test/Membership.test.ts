@@ -90,9 +90,16 @@ describe("what a relay takes", () => {
     expect(Membership.plan(view, "me", none, new Set(Slot.all)).claim).toEqual([])
   })
 
+  it("are given up when they are more than its share and it works on none of them", () => {
+    const view = { members: [member("me"), member("other")], slots: slotsOwnedBy(() => "me") }
+    const { claim, disown, release } = Membership.plan(view, "me", none, none)
+    expect([claim.length, disown.length, release.length]).toEqual([128, 128, 0])
+    expect(new Set([...claim, ...disown.map(({ slot }) => slot)]).size).toBe(Slot.count)
+  })
+
   it("is nothing when it is no member itself", () => {
     const view = { members: [member("other")], slots: slotsOwnedBy(() => undefined) }
-    expect(Membership.plan(view, "me", none, none)).toEqual({ claim: [], release: [] })
+    expect(Membership.plan(view, "me", none, none)).toEqual({ claim: [], release: [], disown: [] })
   })
 
   it("is all of what a leaving member leaves", () => {

@@ -5,7 +5,6 @@ import * as Message from "../src/Message.ts"
 import { OutboxStore } from "../src/OutboxStore.ts"
 import * as OutboxMemory from "../src/OutboxMemory.ts"
 import * as Relay from "../src/Relay.ts"
-import * as Slot from "../src/Slot.ts"
 import * as Topic from "../src/Topic.ts"
 import * as RelayWorld from "./RelayWorld.ts"
 

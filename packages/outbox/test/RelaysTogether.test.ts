@@ -33,7 +33,7 @@ const sinks = () => [recording("one"), recording("two")] as const
 
 const slotsOf = (relay: Relay.Relay["Type"]) => Effect.runSync(relay.status).slots
 
-const optionsFor = (given: ReadonlyArray<{ readonly sink: Sink }>) => ({
+const optionsFor = (given: ReadonlyArray<{ readonly sink: Sink }>): Relay.Options => ({
   sinks: given.map(({ sink }) => sink),
   lease
 })

@@ -1,4 +1,4 @@
-import { type Message, type OutboxError, OutboxStore, Sink, type Topic } from "@twinbox/outbox"
+import { type Message, type OutboxError, OutboxAdmin, Sink, type Topic } from "@twinbox/outbox"
 import { Duration, Effect, Either, Metric } from "effect"
 import * as MirrorBatch from "./MirrorBatch.ts"
 import * as MirrorKeys from "./MirrorKeys.ts"
@@ -138,6 +138,7 @@ const makeNamed = <V extends Topic.View>(options: Options<V>, defaults: Names) =
     })
     const mirror: RedisMirror<V> = {
       name,
+      isMirror: true,
       topics: options.topics,
       deliver: (batch) => Effect.provideService(deliver(batch), RedisConnection, redis),
       ready: Effect.provideService(marker.isStanding, RedisConnection, redis)
@@ -166,10 +167,9 @@ export const originals = (
  */
 export const isNew = (
   name: string = defaultName
-): Effect.Effect<boolean, OutboxError.OutboxError, OutboxStore.OutboxStore> =>
+): Effect.Effect<boolean, OutboxError.OutboxError, OutboxAdmin.OutboxAdmin> =>
   Effect.gen(function* () {
-    const store = yield* OutboxStore.OutboxStore
-    const sinks = yield* store.sinks
+    const sinks = yield* (yield* OutboxAdmin.OutboxAdmin).sinks
     return !sinks.some((sink) => sink.name === name)
   })
 

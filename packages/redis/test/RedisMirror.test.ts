@@ -329,11 +329,11 @@ describe("new, lost and rebuilt", () => {
     Effect.gen(function* () {
       const store = yield* OutboxStore.OutboxStore
       expect(yield* RedisMirror.isNew()).toBe(true)
-      yield* store.registerSinks([{ name: "another", topics: [] }])
+      yield* store.registerSinks([{ name: "another", topics: [], isMirror: false }])
       expect(yield* RedisMirror.isNew()).toBe(true)
-      yield* store.registerSinks([{ name: RedisMirror.defaultName, topics: ["customers"] }])
+      yield* store.registerSinks([{ name: RedisMirror.defaultName, topics: ["customers"], isMirror: true }])
       expect(yield* RedisMirror.isNew()).toBe(false)
-    }).pipe(Effect.provide(OutboxMemory.layer))
+    }).pipe(Effect.provide(OutboxMemory.layer()))
   )
 
   it.scopedLive("a mirror that is not new and finds no marker is not ready until it is marked", () =>
