@@ -1,6 +1,6 @@
 import { MongoIndexes } from "@twinbox/mongodb"
 import { Key } from "@twinbox/outbox"
-import { Clock, Data, Duration, Effect, Schedule } from "effect"
+import { Clock, Data, Duration, Effect, Logger, LogLevel, Schedule } from "effect"
 import type { Db } from "mongodb"
 import { customerCollection, customerStream } from "../../examples/reference-app/src/Customer.ts"
 import { inspectCustomers } from "../setup/mirroredCustomers.ts"
@@ -28,16 +28,13 @@ export interface Outcome {
   readonly arrived: number
   /** From the last fault's end until the outbox was empty. */
   readonly drained: Duration.Duration
-  /** How often processes ended though nobody killed them, by name. */
-  readonly failures: ReadonlyMap<string, number>
+  /** What processes printed last that ended though nobody killed them, by name. */
+  readonly failures: ReadonlyMap<string, ReadonlyArray<string>>
   /** What each process printed last, by name. */
   readonly lastWords: ReadonlyMap<string, string>
 }
 
 class MongoAway extends Data.TaggedError("MongoAway")<{ readonly cause: unknown }> {}
-
-/** Faults at once, at most. */
-const lanes = 2
 
 const sayEvery = Duration.seconds(5)
 
@@ -92,7 +89,7 @@ const cause = (world: ChaosWorld.ChaosWorld, record: Faults.FaultRecord, options
       }
     })
     yield* Effect.all(
-      Array.from({ length: lanes }, () => lane),
+      Array.from({ length: Faults.atOnce }, () => lane),
       { concurrency: "unbounded", discard: true }
     )
   })
@@ -169,4 +166,4 @@ export const run = (options: Options) =>
       lastWords: byName(processes, (process) => process.lastWords())
     }
     return outcome
-  }).pipe(Effect.scoped)
+  }).pipe(Effect.scoped, Logger.withMinimumLogLevel(LogLevel.Error))

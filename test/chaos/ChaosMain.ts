@@ -42,6 +42,7 @@ const main = Effect.gen(function* () {
     writePauseMillis: 100,
     say
   })
+  yield* print(ChaosReport.failures(outcome))
   yield* print(`\n${ChaosReport.table(outcome)}`)
   if (outcome.verdict.violations.length === 0) return
   yield* print(ChaosReport.lastWords(outcome))

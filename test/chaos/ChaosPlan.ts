@@ -3,6 +3,7 @@ import { Utils } from "effect"
 /** Everything that is done to a running system. */
 export const kinds = [
   "kill relay",
+  "kill relay in calm",
   "freeze relay",
   "kill writer",
   "step primary down",
@@ -42,6 +43,7 @@ interface Rule {
 
 const rules: Readonly<Record<Kind, Rule>> = {
   "kill relay": { share: 3, hold: () => [0, 2_000] },
+  "kill relay in calm": { share: 1, hold: () => [0, 2_000] },
   // From take-over in the best case to well after it in the worst.
   "freeze relay": { share: 1, hold: (leaseMillis) => [1.2 * leaseMillis, 2.5 * leaseMillis] },
   "kill writer": { share: 2, hold: () => [0, 500] },

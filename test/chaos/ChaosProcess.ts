@@ -22,8 +22,8 @@ export interface ChaosProcess {
   readonly stop: Effect.Effect<boolean>
   /** How often it has been started. */
   readonly starts: () => number
-  /** How often it has ended though nobody asked it to. */
-  readonly failures: () => number
+  /** What it printed last, each time that it ended though nobody asked it to. */
+  readonly failures: () => ReadonlyArray<string>
   /** The end of what it has printed. */
   readonly lastWords: () => string
 }
@@ -36,6 +36,9 @@ const stopWithin = Duration.seconds(15)
 
 /** Characters of output that are kept. */
 const longestOutput = 20_000
+
+/** Of these, so many tell why it ended. */
+const longestReason = 600
 
 /** What a fresh shell has, with the compiled modules kept between starts. */
 const environment = (): NodeJS.ProcessEnv => ({
@@ -54,7 +57,7 @@ interface Life {
 
 class Supervised {
   starts = 0
-  failures = 0
+  readonly failures: Array<string> = []
   output = ""
   life: Life | undefined
   readonly #options: Options
@@ -86,7 +89,7 @@ class Supervised {
   /** Notes the end of a life, and tells the pause before the next. */
   end({ downMillis }: Life): Duration.Duration {
     this.life = undefined
-    if (downMillis === undefined) this.failures += 1
+    if (downMillis === undefined) this.failures.push(this.output.slice(-longestReason).trim())
     return Duration.millis(downMillis ?? pauseMillis)
   }
 }

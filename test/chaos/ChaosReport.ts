@@ -1,7 +1,6 @@
 import { Duration } from "effect"
 import { kinds } from "./ChaosPlan.ts"
 import type { Outcome } from "./Chaos.ts"
-import type { Taken } from "./Faults.ts"
 
 const count = (value: number): string => value.toLocaleString("en-US")
 
@@ -11,11 +10,9 @@ const seconds = (millis: number): string => `${(millis / 1_000).toFixed(1)} s`
 
 const median = (sorted: ReadonlyArray<number>): number => sorted[Math.floor(sorted.length / 2)] ?? 0
 
-const takeOverText = (taken: ReadonlyArray<Taken>): string => {
-  const sorted = taken.map(({ millis }) => millis).sort((a, b) => a - b)
-  return sorted.length === 0
-    ? "none"
-    : `${sorted.length}, median ${seconds(median(sorted))}, longest ${seconds(sorted.at(-1) ?? 0)}`
+const takeOverText = (millis: ReadonlyArray<number>): string => {
+  const sorted = millis.toSorted((a, b) => a - b)
+  return `${sorted.length}, median ${seconds(median(sorted))}, longest ${seconds(sorted.at(-1) ?? 0)}`
 }
 
 /** Lines of each process's output that are worth a look when something went wrong. */
@@ -31,10 +28,9 @@ export const table = (outcome: Outcome): string => {
     row("processes killed", count(faults.kills)),
     row(
       "ended by themselves",
-      [...outcome.failures].map(([name, failures]) => `${name}: ${failures}`).join(", ")
+      [...outcome.failures].map(([name, { length }]) => `${name}: ${length}`).join(", ")
     ),
-    row("take-overs, no other fault", takeOverText(faults.takeOvers.filter(({ isAlone }) => isAlone))),
-    row("take-overs, other faults too", takeOverText(faults.takeOvers.filter(({ isAlone }) => !isAlone))),
+    row("take-overs in calm", takeOverText(faults.takeOverMillis)),
     row("messages committed", count(outcome.committed)),
     row("arrivals", count(outcome.arrived)),
     row("duplicates", count(delivery.duplicates)),
@@ -46,6 +42,12 @@ export const table = (outcome: Outcome): string => {
   ]
   return lines.join("\n")
 }
+
+/** The last words of processes that ended by themselves. */
+export const failures = (outcome: Outcome): string =>
+  [...outcome.failures]
+    .flatMap(([name, reasons]) => reasons.map((reason) => `--- ${name} ended by itself\n${reason}`))
+    .join("\n")
 
 /** The last lines of every process. */
 export const lastWords = (outcome: Outcome): string =>

@@ -12,19 +12,13 @@ import * as TakeOver from "./TakeOver.ts"
 export type FaultError =
   MemberError | MirrorRebuild.RebuildError | RedisError.RedisError | RedisFailure | ServiceError
 
-/** How long others needed to take the slots of a relay over. */
-export interface Taken {
-  readonly millis: number
-  /** Whether nothing else was wrong meanwhile. */
-  readonly isAlone: boolean
-}
-
 /** What faults have come to pass, and what they brought to light. Filled as the run goes on. */
 export class FaultRecord {
   readonly counts = new Map<Kind, number>()
   /** Processes killed, servers among them. */
   kills = 0
-  readonly takeOvers: Array<Taken> = []
+  /** How long others needed to take over the slots of a relay killed while all else was well, in milliseconds. */
+  readonly takeOverMillis: Array<number> = []
   /** What was not as it must be. */
   readonly incidents: Array<string> = []
   /** Faults under way. */
@@ -38,36 +32,40 @@ const hold = ({ holdMillis }: Planned) => Effect.sleep(Duration.millis(holdMilli
 const pick = <A>(list: ReadonlyArray<A>, { choice }: Planned): A =>
   list[Math.floor(choice * list.length)] as A
 
-/** What takes longer is not worth a number: the outbox would not be empty in time. */
-const longestTakeOver = Duration.seconds(60)
+/** Faults at once, at most. */
+export const atOnce = 2
+
+/** Patience with relays that shall all work, and with the take-over of one. */
+const longestCalm = Duration.seconds(60)
 
 /** A server that comes back needs a moment. */
 const patience = Schedule.spaced("100 millis").pipe(Schedule.upTo("60 seconds"))
 
 /** Applies planned faults to a world, and heals them. */
 export const make = (world: ChaosWorld, record: FaultRecord) => {
+  const gate = Effect.unsafeMakeSemaphore(atOnce)
   const mongoFaults = Effect.unsafeMakeSemaphore(1)
   const mirrorFaults = Effect.unsafeMakeSemaphore(1)
 
   const killed = Effect.sync(() => void (record.kills += 1))
   const killedIf = (wasThere: boolean) => Effect.when(killed, () => wasThere)
 
-  /** Lets a fault happen to a relay, and notes how long others take to own its slots, if it has any. */
-  const meetRelay = (
-    planned: Planned,
-    within: Duration.DurationInput,
-    fault: (relay: ChaosProcess) => Effect.Effect<void>
-  ) =>
+  const killRelay = (relay: ChaosProcess, { holdMillis }: Planned) =>
+    Effect.flatMap(relay.kill(holdMillis), killedIf)
+
+  /** Nothing else is wrong: now the time that a take-over needs is the relays' own. */
+  const killInCalm = (planned: Planned) =>
     Effect.gen(function* () {
+      yield* TakeOver.awaitCalm(world.db, () =>
+        world.relays.map((relay) => relayNameOf(relay.name, relay.starts()))
+      )
       const relay = pick(world.relays, planned)
       const name = relayNameOf(relay.name, relay.starts())
-      const { begun } = record
-      const [millis] = yield* Effect.all([TakeOver.measure(world.db, name, within), fault(relay)], {
+      const [millis] = yield* Effect.all([TakeOver.measure(world.db, name), killRelay(relay, planned)], {
         concurrency: 2
       })
-      if (millis === undefined) return
-      record.takeOvers.push({ millis, isAlone: record.active.size === 1 && record.begun === begun })
-    })
+      if (millis !== undefined) record.takeOverMillis.push(millis)
+    }).pipe(Effect.timeoutOption(longestCalm), Effect.asVoid)
 
   /** What the mirror says, once its server answers. */
   const mirrorIsReady = Effect.retry(world.mirror.ready, patience)
@@ -101,13 +99,9 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
   const killMirror = Effect.zipRight(mirrorServer.kill("SIGKILL"), killed)
 
   const apply: Readonly<Record<Kind, (planned: Planned) => Effect.Effect<void, FaultError>>> = {
-    "kill relay": (planned) =>
-      meetRelay(planned, longestTakeOver, (relay) =>
-        Effect.flatMap(relay.kill(planned.holdMillis), killedIf)
-      ),
-    // Afterwards the relay lives again.
-    "freeze relay": (planned) =>
-      meetRelay(planned, Duration.millis(planned.holdMillis), (relay) => relay.freeze(planned.holdMillis)),
+    "kill relay": (planned) => killRelay(pick(world.relays, planned), planned),
+    "kill relay in calm": killInCalm,
+    "freeze relay": (planned) => pick(world.relays, planned).freeze(planned.holdMillis),
     "kill writer": (planned) =>
       Effect.flatMap(pick(world.writers, planned).kill(planned.holdMillis), killedIf),
     "step primary down": () => mongoFaults.withPermits(1)(world.mongo.stepDown),
@@ -140,8 +134,8 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
   return (planned: Planned): Effect.Effect<void, FaultError> =>
     Effect.acquireUseRelease(
       Effect.sync(() => {
-        record.active.add(planned)
         record.begun += 1
+        record.active.add(planned)
       }),
       () => apply[planned.kind](planned),
       () =>
@@ -149,5 +143,5 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
           record.active.delete(planned)
           record.counts.set(planned.kind, (record.counts.get(planned.kind) ?? 0) + 1)
         })
-    )
+    ).pipe(gate.withPermits(planned.kind === "kill relay in calm" ? atOnce : 1))
 }

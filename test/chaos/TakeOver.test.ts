@@ -29,7 +29,7 @@ const leases = Effect.gen(function* () {
 it.scopedLive("a take-over lasts until the relay has lost its last slot", () =>
   Effect.gen(function* () {
     const { db, give } = yield* leases
-    const measuring = yield* Effect.fork(TakeOver.measure(db, "relay-1.1", "30 seconds"))
+    const measuring = yield* Effect.fork(TakeOver.measure(db, "relay-1.1"))
     yield* Effect.sleep("200 millis")
     yield* give(0, "relay-2.1:1")
     yield* Effect.sleep("200 millis")
@@ -40,10 +40,23 @@ it.scopedLive("a take-over lasts until the relay has lost its last slot", () =>
   })
 )
 
-it.scopedLive("a relay without slots, or one that keeps them, is not measured", () =>
+it.scopedLive("a relay without slots is not measured", () =>
   Effect.gen(function* () {
     const { db } = yield* leases
-    expect(yield* TakeOver.measure(db, "relay-3.1", "30 seconds")).toBeUndefined()
-    expect(yield* TakeOver.measure(db, "relay-1.1", "200 millis")).toBeUndefined()
+    expect(yield* TakeOver.measure(db, "relay-3.1")).toBeUndefined()
+  })
+)
+
+it.scopedLive("all is calm when every relay has slots, by the name that it has by then", () =>
+  Effect.gen(function* () {
+    const { db, give } = yield* leases
+    yield* TakeOver.awaitCalm(db, () => ["relay-1.1", "relay-1.10"])
+    let second = "relay-2.1"
+    const waiting = yield* Effect.fork(TakeOver.awaitCalm(db, () => ["relay-1.1", second]))
+    yield* Effect.sleep("500 millis")
+    expect((yield* Fiber.status(waiting))._tag).not.toBe("Done")
+    second = "relay-2.2"
+    yield* give(2, "relay-2.2:1")
+    yield* Fiber.join(waiting)
   })
 )

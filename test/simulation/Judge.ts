@@ -116,9 +116,13 @@ export class Judge {
     }
   }
 
-  /** Whether one process owns every slot of which it thinks so. */
-  ownerOf(slot: number): string | undefined {
-    return this.#owners.get(slot)?.owner
+  /** Who has a slot, by the store. */
+  ownership(slot: number): { readonly owner: string; readonly epoch: number } | undefined {
+    return this.#owners.get(slot)
+  }
+
+  get sinkNames(): ReadonlyArray<string> {
+    return this.#sinks.map(({ name }) => name)
   }
 
   machineOf(owner: string): Machine | undefined {
@@ -148,7 +152,7 @@ export class Judge {
     const text = batch.map(({ id, key, sequence }) => `${id}=${key}.${sequence}`).join(" ")
     this.note(machine.name, `calls ${sink.name} [${text}]`)
     for (const slot of new Set(batch.map((message) => message.slot))) {
-      const owner = this.ownerOf(slot)
+      const owner = this.#owners.get(slot)?.owner
       if (owner !== undefined && this.#machines.get(owner) === machine) continue
       this.lateCalls += 1
       if (!machine.hasStood) this.accuse("call without a lease", `${machine.name} calls ${sink.name} for slot ${slot} of ${owner}`)

@@ -1,9 +1,12 @@
 import { type OutboxError, OutboxStore, Relay, type Sink } from "@twinbox/outbox"
-import { Cause, Effect, type Exit, type Fiber, FiberId, Logger, LogLevel, Random } from "effect"
+import { Cause, Effect, type Exit, type Fiber, FiberId, Logger, LogLevel, Random, Runtime, RuntimeFlags } from "effect"
 import type { Machine } from "./Machine.ts"
 import type { Network } from "./Network.ts"
 import type { Store } from "./RelayStore.ts"
 import type { Scenario } from "./Scenario.ts"
+
+/** Counting fibers costs time, and nobody looks. */
+const withoutMetrics = Runtime.disableRuntimeFlag(Runtime.defaultRuntime, RuntimeFlags.RuntimeMetrics)
 
 export interface Parts {
   readonly machine: Machine
@@ -44,7 +47,7 @@ export class RelayProcess {
       Effect.withClock(machine.clock),
       Effect.withRandom(Random.make(seed))
     )
-    this.#fiber = Effect.runFork(program, { scheduler: machine })
+    this.#fiber = Runtime.runFork(withoutMetrics)(program, { scheduler: machine })
     this.#fiber.addObserver((exit: Exit.Exit<never, OutboxError.OutboxError>) => {
       const isStopped = exit._tag === "Failure" && Cause.isInterruptedOnly(exit.cause)
       machine.crash()

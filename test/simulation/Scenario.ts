@@ -102,8 +102,12 @@ const sinkSettings = (dice: Dice, name: string, topics: SinkSettings["topics"]):
   maxQueue: dice.pick([2, 10, 1_000])
 })
 
-/** Draws a scenario. `only` and `without` change what can go wrong, and nothing else. */
-export const draw = (seed: number, without: ReadonlySet<string> = new Set()): Scenario => {
+/** Draws a scenario. What is left out or added changes what can go wrong, and nothing else. */
+export const draw = (
+  seed: number,
+  without: ReadonlySet<string> = new Set(),
+  added: ReadonlyArray<Fault> = []
+): Scenario => {
   const dice = new Dice(seed, "scenario")
   const density = dice.pick([0.15, 0.35, 0.6])
   const drawn = faults.filter(() => dice.chance(density))
@@ -114,7 +118,7 @@ export const draw = (seed: number, without: ReadonlySet<string> = new Set()): Sc
   ]
   return {
     seed,
-    faults: new Set(drawn.filter((fault) => !without.has(fault))),
+    faults: new Set([...drawn.filter((fault) => !without.has(fault)), ...added]),
     stormMillis: dice.pick([6_000, 12_000, 25_000]),
     relays: dice.pick([1, 2, 2, 3, 4]),
     sinks: all.slice(0, dice.pick([1, 2, 2, 3])),

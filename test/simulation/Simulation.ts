@@ -1,5 +1,6 @@
 import { type Message, OutboxMemory, Slot } from "@twinbox/outbox"
 import { Effect } from "effect"
+import type { Bug } from "./Planted.ts"
 import { Dice } from "./Dice.ts"
 import { EventLog } from "./EventLog.ts"
 import { Judge, type Violation } from "./Judge.ts"
@@ -14,8 +15,7 @@ import { Spinning, Timeline } from "./Timeline.ts"
 import { Writers } from "./Writers.ts"
 
 export interface Options {
-  /** Puts a bug between the relay and the store. */
-  readonly plant?: (store: RelayStore.Store, memory: OutboxMemory.OutboxMemory) => RelayStore.Store
+  readonly bug?: Bug
   /** Faults that are not to happen, to find out what a violation needs. */
   readonly without?: ReadonlySet<string>
   /** Is given every event. */
@@ -55,15 +55,15 @@ class Simulation {
   readonly #sinks: ReadonlyArray<OutsideSink>
   readonly #writers: Writers
   readonly #people: People
-  readonly #plant: Options["plant"]
+  readonly #bug: Bug | undefined
   #processes: Array<RelayProcess> = []
   #started = 0
   #isStormy = true
   #duplicates = 0
 
   constructor(seed: number, options: Options) {
-    this.scenario = draw(seed, options.without)
-    this.#plant = options.plant
+    this.scenario = draw(seed, options.without, options.bug?.needs)
+    this.#bug = options.bug
     const order = new Dice(seed, "order")
     this.timeline = new Timeline((tasks) => order.whole(0, tasks - 1))
     this.log = new EventLog(options.show)
@@ -71,9 +71,10 @@ class Simulation {
     this.#seeds = new Dice(seed, "seeds")
     this.#weather = new StoreWeather(this.scenario.faults)
     this.#server = new Machine("server", this.timeline, { skewMillis: 0, rate: 1 })
-    this.#memory = Effect.runSync(
+    const memory = Effect.runSync(
       Effect.withClock(OutboxMemory.make({ keepDelivered: this.scenario.keepDelivered }), this.#server.clock)
     )
+    this.#memory = { ...memory, admin: this.#bug?.admin?.(memory.admin) ?? memory.admin }
     this.judge = new Judge(this.timeline, this.log, this.scenario.sinks, (message, sink) => this.#isPoison(message, sink))
     this.#sinks = this.scenario.sinks.map(
       (settings) => new OutsideSink(settings, this.judge, new Dice(seed, `sink ${settings.name}`))
@@ -113,7 +114,7 @@ class Simulation {
     const dice = new Dice(this.scenario.seed, `network ${this.#started}`)
     const network = new Network(machine, this.#weather, dice, this.log)
     const watched = this.judge.watch(this.#memory.store, machine)
-    const planted = this.#plant === undefined ? watched : this.#plant(watched, this.#memory)
+    const planted = this.#bug?.store?.(watched, this.judge) ?? watched
     const sinks = hasAllSinks ? this.#sinks : this.#sinks.slice(0, -1)
     const process = new RelayProcess(
       {
@@ -304,7 +305,7 @@ class Simulation {
 
   #isOwned(): boolean {
     return Slot.all.every((slot) => {
-      const owner = this.judge.ownerOf(slot)
+      const owner = this.judge.ownership(slot)?.owner
       const machine = owner === undefined ? undefined : this.judge.machineOf(owner)
       return machine !== undefined && !machine.isDead
     })

@@ -193,7 +193,7 @@ export const make = (
       Effect.gen(function* () {
         const now = yield* Clock.currentTimeMillis
         order.beginRead()
-        const settled = order.settled()
+        const settled = order.settled(new Set([...state.unread, ...state.yielding]))
         const due = order.dueKeys(now)
         const stopped = order.stoppedKeys(now)
         const without = [...stopped].filter(Key.isKey).slice(0, maxWithout)
@@ -234,7 +234,7 @@ export const make = (
     yield* readBlockedKeys
     const slots = slotsToRead(yield* Clock.currentTimeMillis)
     const found = slots.length === 0 ? 0 : yield* pass(slots)
-    const hasJoined = found < joinBelow && slots.length > 0 && order.joinAll()
+    const hasJoined = found < joinBelow && slots.length > 0 && order.joinAll(state.yielding)
     if (found === 0 && !hasJoined) yield* waitForWork
   })
 

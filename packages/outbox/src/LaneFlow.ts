@@ -97,7 +97,7 @@ export const make = (
       )
     })
 
-  const conclude = ({ answered, left, rejections }: SinkCalls.Sent) =>
+  const conclude = ({ answered, gone, left, rejections }: SinkCalls.Sent) =>
     Effect.gen(function* () {
       const { confirmed, stops } = BatchOutcome.split(answered, rejections, orderKey)
       const now = yield* Clock.currentTimeMillis
@@ -106,6 +106,7 @@ export const make = (
       yield* Metric.incrementBy(deliveredHere, confirmed.length)
       noteLatency(confirmed, now)
       yield* Lane.finish(state, confirmed)
+      yield* Lane.leaveBehind(state, gone)
       if (stops.size === 0) return
       yield* Metric.incrementBy(rejectedHere, rejections.length)
       for (const [key, stopped] of stops) yield* stop(key, stopped, now, yield* Random.next)
@@ -155,7 +156,10 @@ export const make = (
     const batch = current
     const isYielding = ({ message }: Delivery) => state.yielding.has(message.slot)
     current = batch.filter((delivery) => !isYielding(delivery))
-    return Lane.leaveBehind(state, batch.filter(isYielding))
+    const left = batch.filter(isYielding)
+    // What comes of these slots follows it.
+    const waited = order.fallBehind(new Set(left.map(({ message }) => message.slot)))
+    return Lane.leaveBehind(state, [...left, ...waited])
   })
 
   const send = Effect.gen(function* () {

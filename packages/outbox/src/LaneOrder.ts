@@ -261,12 +261,14 @@ export class LaneOrder {
     return horizon === undefined || isBefore(message, horizon)
   }
 
-  /** Lets stretches without stopped keys join; tells whether there were any that had not. */
-  joinAll(): boolean {
-    const stoppedSlots = new Set([...this.#stopped.values()].map(({ slot }) => slot))
+  /** Lets stretches without stopped keys join, but for those of some slots; tells whether there were any that had not. */
+  joinAll(except: ReadonlySet<number>): boolean {
+    const away = new Set([...except, ...[...this.#stopped.values()].map(({ slot }) => slot)])
     const joining = [
-      ...[...this.#slots].filter(([slot]) => !stoppedSlots.has(slot)).map(([, stretch]) => stretch),
-      ...[...this.#keys].filter(([key]) => !this.#stopped.has(key)).map(([, stretch]) => stretch)
+      ...[...this.#slots].filter(([slot]) => !away.has(slot)).map(([, stretch]) => stretch),
+      ...[...this.#keys]
+        .filter(([key, { slot }]) => !except.has(slot) && !this.#stopped.has(key))
+        .map(([, stretch]) => stretch)
     ].filter((stretch) => !stretch.isJoining)
     for (const stretch of joining) stretch.isJoining = true
     return joining.length > 0
@@ -275,12 +277,16 @@ export class LaneOrder {
   /**
    * Stretches of which a read that begins now finds everything there will ever be: they join, and no write that leaves
    * something of them behind is under way. Parked keys are nobody's concern.
+   *
+   * @param except slots of which not enough is known yet, or that are about to go
    */
-  settled(): Settled {
+  settled(except: ReadonlySet<number>): Settled {
     const slots = new Set<number>()
     const keys = new Set<string>()
-    for (const [slot, stretch] of this.#slots) if (stretch.isJoining) slots.add(slot)
-    for (const [key, stretch] of this.#keys) if (stretch.isJoining) keys.add(key)
+    for (const [slot, stretch] of this.#slots) if (stretch.isJoining && !except.has(slot)) slots.add(slot)
+    for (const [key, stretch] of this.#keys) {
+      if (stretch.isJoining && !except.has(stretch.slot)) keys.add(key)
+    }
     const exclude = (key: string, slot: number) => {
       slots.delete(slot)
       keys.delete(key)
@@ -303,16 +309,6 @@ export class LaneOrder {
     }
     release(this.#slots, settled.slots)
     release(this.#keys, settled.keys)
-    return waited
-  }
-
-  /** Takes out what waits in memory of these slots. */
-  takeWaiting(slots: ReadonlySet<number>): ReadonlyArray<Delivery> {
-    const waited: Array<Delivery> = []
-    for (const [slot, stretch] of this.#slots) if (slots.has(slot)) waited.push(...stretch.waiting.splice(0))
-    for (const stretch of this.#keys.values()) {
-      if (slots.has(stretch.slot)) waited.push(...stretch.waiting.splice(0))
-    }
     return waited
   }
 

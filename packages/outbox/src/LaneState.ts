@@ -33,6 +33,8 @@ export interface Shared {
   readonly finished: (deliveries: ReadonlyArray<Delivery>) => Effect.Effect<void>
   /** The right to these slots as it is now. */
   readonly leaseOf: (slots: Iterable<number>) => Lease
+  /** For calls that are made one at a time in the whole relay. */
+  readonly alone: Effect.Semaphore
   /** Waits until the relay knows that its lease holds. */
   readonly permitted: Effect.Effect<void>
   /** Repeats a write until it is done; fails only when the lease is lost. */

@@ -61,7 +61,9 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
       batchSize: options.batchSize,
       orderKey: state.orderKey,
       permitted: shared.permitted,
+      owns: (slot) => state.owned.has(slot),
       isSuspect: (slot) => state.suspects.has(slot),
+      alone: shared.alone,
       mark: (messages, by) =>
         shared.persistently(
           Effect.suspend(() =>
@@ -122,14 +124,17 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
         Effect.suspend(() => {
           for (const slot of slots) state.yielding.add(slot)
           state.hurry.unsafeOpen()
-          const waited = order.takeWaiting(slots)
+          // What is behind already stays so; what flows may still arrive, if the sink is there.
+          const waited = order.fallBehind(
+            circuit.isFailing ? slots : [...slots].filter((slot) => order.hasSlot(slot))
+          )
           return Lane.leaveBehind(state, circuit.isFailing ? [...waited, ...takeFromQueue(slots)] : waited)
         })
       ),
     touches: catchUp.touches,
     drop: (slots) =>
       Effect.suspend(() => {
-        const left = [...order.takeWaiting(slots), ...takeFromQueue(slots)]
+        const left = [...order.fallBehind(slots), ...takeFromQueue(slots)]
         order.drop(slots)
         for (const set of [state.owned, state.suspects, state.yielding, state.unread]) {
           for (const slot of slots) set.delete(slot)

@@ -1,4 +1,4 @@
-import type { Context, Duration } from "effect"
+import { type Context, type Duration, Effect } from "effect"
 import { Holding } from "./Holding.ts"
 import { InFlight } from "./InFlight.ts"
 import type * as LaneState from "./LaneState.ts"
@@ -7,7 +7,6 @@ import * as RelayLane from "./RelayLane.ts"
 import * as RelayReader from "./RelayReader.ts"
 import * as RelaySettler from "./RelaySettler.ts"
 import type { Sink } from "./Sink.ts"
-import { Effect } from "effect"
 
 export interface LaneSettings extends Omit<LaneState.Options, "canFallBehind" | "sweepEvery"> {
   /** Calls at once, each with keys of its own. */
@@ -60,6 +59,7 @@ export const make = (
       store,
       finished: settler.offer,
       leaseOf: holding.leaseOf,
+      alone: Effect.unsafeMakeSemaphore(1),
       permitted: holding.permitted,
       persistently: RelaySettler.persistently
     }

@@ -13,6 +13,8 @@ export interface Sent {
   /** Deliveries that the sink has answered for, in order; those not refused are confirmed. */
   readonly answered: ReadonlyArray<Delivery>
   readonly rejections: ReadonlyArray<Rejection>
+  /** Deliveries whose slots have gone meanwhile; they were not sent. */
+  readonly gone: ReadonlyArray<Delivery>
   /** Deliveries that it has not answered for, in order. */
   readonly left: ReadonlyArray<Delivery>
   /** Why it has not. */
@@ -24,10 +26,14 @@ export interface Options {
   readonly batchSize: number
   readonly orderKey: OrderKey
   readonly watch: CallWatch
+  /** Whether a slot is still the relay's. */
+  readonly owns: (slot: number) => boolean
   /** Whether a slot is suspect. */
   readonly isSuspect: (slot: number) => boolean
   /** Changes the marks of messages of suspect slots, durably. */
   readonly mark: (messages: ReadonlyArray<Message>, by: 1 | -1) => Effect.Effect<void, OutboxError>
+  /** One at a time in the whole relay: calls with messages that a process has died around. Its death is to tell which it was. */
+  readonly alone: Effect.Semaphore
   /** Waits until calls may be made at all: while the relay does not know that its lease holds, none may. */
   readonly permitted: Effect.Effect<void>
 }
@@ -80,16 +86,19 @@ export const make = (options: Options): SinkCalls => {
   const callOnce = (batch: ReadonlyArray<Message>) =>
     Effect.either(Effect.zipRight(options.permitted, watch.timed(call(sink, batch))))
 
+  const marksOf = ({ marks }: Delivery) => marks[sink.name] ?? 0
+
   /** Marks what comes out of suspect slots for the time of the call. */
   const callMarked = (batch: ReadonlyArray<Delivery>) => {
     const messages = batch.map(({ message }) => message)
     const suspects = messages.filter(({ slot }) => options.isSuspect(slot))
     if (suspects.length === 0) return callOnce(messages)
-    return Effect.zipRight(
+    const marked = Effect.zipRight(
       options.mark(suspects, 1),
       // Whatever the call ends with, an interruption too: the process lives.
       Effect.ensuring(callOnce(messages), Effect.ignore(options.mark(suspects, -1)))
     )
+    return batch.some((delivery) => marksOf(delivery) > 0) ? options.alone.withPermits(1)(marked) : marked
   }
 
   /** What may be sent together with the first of a piece, that one in any case. */
@@ -98,11 +107,27 @@ export const make = (options: Options): SinkCalls => {
       ? SuspectBatch.prefixLength(piece, sink.name, batchSize)
       : piece.length
 
-  const isDeadly = ({ marks }: Delivery) => SuspectBatch.isDeadly(marks[sink.name] ?? 0, batchSize)
+  const isDeadly = (delivery: Delivery) => SuspectBatch.isDeadly(marksOf(delivery), batchSize)
+
+  /** What of a piece may be sent now: not what follows a refused message of its key, nor what has gone. */
+  const sort = (piece: ReadonlyArray<Delivery>, stopped: ReadonlySet<string>) => {
+    const parts = {
+      sendable: [] as Array<Delivery>,
+      followers: [] as Array<Delivery>,
+      lost: [] as Array<Delivery>
+    }
+    for (const delivery of piece) {
+      if (!options.owns(delivery.message.slot)) parts.lost.push(delivery)
+      else if (stopped.size > 0 && stopped.has(orderKey(delivery.message))) parts.followers.push(delivery)
+      else parts.sendable.push(delivery)
+    }
+    return parts
+  }
 
   return (batch) =>
     Effect.gen(function* () {
       const answered: Array<Delivery> = []
+      const gone: Array<Delivery> = []
       const rejections: Array<Rejection> = []
       const stopped = new Set<string>()
       const pieces = piecesOf(batch, batchSize)
@@ -113,9 +138,9 @@ export const make = (options: Options): SinkCalls => {
         for (const { message } of piece) if (ids.has(message.id)) stopped.add(orderKey(message))
       }
       for (let piece = pieces.pop(); piece !== undefined; piece = pieces.pop()) {
-        const sendable =
-          stopped.size === 0 ? piece : piece.filter(({ message }) => !stopped.has(orderKey(message)))
-        answered.push(...piece.filter((delivery) => sendable !== piece && !sendable.includes(delivery)))
+        const { followers, lost, sendable } = sort(piece, stopped)
+        answered.push(...followers)
+        gone.push(...lost)
         const [first] = sendable
         if (first === undefined) continue
         const length = allowed(sendable)
@@ -124,7 +149,7 @@ export const make = (options: Options): SinkCalls => {
           continue
         }
         if (sendable.length === 1 && isDeadly(first)) {
-          reject([killer(first.message, first.marks[sink.name] ?? 0)], sendable)
+          reject([killer(first.message, marksOf(first))], sendable)
           answered.push(first)
           continue
         }
@@ -136,6 +161,7 @@ export const make = (options: Options): SinkCalls => {
           return {
             answered,
             rejections,
+            gone,
             left: [...sendable, ...pieces.toReversed().flat()],
             error: result.left
           }
@@ -148,6 +174,6 @@ export const make = (options: Options): SinkCalls => {
           yield* Metric.incrementBy(retried, sendable.length)
         }
       }
-      return { answered, rejections, left: [], error: undefined }
+      return { answered, rejections, gone, left: [], error: undefined }
     })
 }

@@ -19,6 +19,8 @@ const stopped = (slot: number, dueMillis = 100): StoppedKey => ({
   isSlow: false
 })
 
+const none: ReadonlySet<number> = new Set()
+
 const order = () => new LaneOrder(({ key }) => key)
 
 describe("the order of a lane", () => {
@@ -34,7 +36,7 @@ describe("the order of a lane", () => {
     const waiting = [a1, a2].map(delivery)
     waiting.forEach((one) => lane.keep(one))
     expect(lane.waiting).toBe(2)
-    expect(lane.flow(lane.settled())).toEqual(waiting)
+    expect(lane.flow(lane.settled(none))).toEqual(waiting)
     expect([lane.flows, lane.wayOf(a3)]).toEqual([true, "flow"])
   })
 
@@ -43,16 +45,16 @@ describe("the order of a lane", () => {
     lane.fallBehind([a1.slot])
     expect(lane.wayOf(a1)).toBe("behind")
     lane.leaving(a1Gone)
-    expect(lane.flow(lane.settled())).toEqual([])
-    const tooEarly = lane.settled()
-    expect(lane.joinAll()).toBe(true)
-    expect(lane.joinAll()).toBe(false)
+    expect(lane.flow(lane.settled(none))).toEqual([])
+    const tooEarly = lane.settled(none)
+    expect(lane.joinAll(none)).toBe(true)
+    expect(lane.joinAll(none)).toBe(false)
     lane.flow(tooEarly)
     expect(lane.wayOf(a2)).toBe("wait")
-    lane.flow(lane.settled())
+    lane.flow(lane.settled(none))
     expect(lane.wayOf(a2)).toBe("wait")
     lane.left(a1Gone)
-    lane.flow(lane.settled())
+    lane.flow(lane.settled(none))
     expect(lane.wayOf(a2)).toBe("flow")
   })
 
@@ -78,6 +80,18 @@ describe("the order of a lane", () => {
     expect([lane.waiting, lane.wayOf(a2)]).toEqual([0, "behind"])
   })
 
+  it("lets nothing flow or join of slots about which not enough is known, or that are about to go", () => {
+    const lane = order()
+    lane.join([a1.slot])
+    const away = new Set([a1.slot])
+    lane.flow(lane.settled(away))
+    expect(lane.wayOf(a1)).toBe("wait")
+    lane.fallBehind([a1.slot])
+    expect(lane.joinAll(away)).toBe(false)
+    lane.flow(lane.settled(none))
+    expect(lane.wayOf(a1)).toBe("behind")
+  })
+
   it("stops a key alone, until it is due and through", () => {
     const lane = order()
     expect(lane.stop("customer/a", stopped(a1.slot))).toEqual([])
@@ -86,11 +100,11 @@ describe("the order of a lane", () => {
     expect([...lane.stoppedKeys(100)]).toEqual([])
     expect([...lane.dueKeys(100)]).toEqual(["customer/a"])
     expect(lane.nextDueMillis).toBe(100)
-    lane.joinAll()
+    lane.joinAll(none)
     expect(lane.wayOf(a2)).toBe("behind")
     lane.goOn("customer/a")
-    lane.joinAll()
-    lane.flow(lane.settled())
+    lane.joinAll(none)
+    lane.flow(lane.settled(none))
     expect([lane.flows, lane.stoppedAt("customer/a")]).toEqual([true, undefined])
   })
 
@@ -99,8 +113,8 @@ describe("the order of a lane", () => {
     lane.join([a1.slot])
     lane.stop("customer/a", stopped(a1.slot))
     lane.leaving(a1Gone)
-    lane.joinAll()
-    lane.flow(lane.settled())
+    lane.joinAll(none)
+    lane.flow(lane.settled(none))
     expect(lane.flows).toBe(false)
     expect([...lane.dueKeys(1_000)]).toEqual([])
   })
@@ -111,7 +125,7 @@ describe("the order of a lane", () => {
     expect([lane.wayOf(a2), lane.wayOf(b1), lane.flows]).toEqual(["behind", "flow", true])
     lane.leaving(a2Gone)
     lane.join([a1.slot])
-    lane.flow(lane.settled())
+    lane.flow(lane.settled(none))
     expect(lane.flows).toBe(true)
   })
 
