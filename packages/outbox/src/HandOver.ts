@@ -4,6 +4,7 @@ import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { SlotState } from "./OutboxStore.ts"
 import type { RelayParts } from "./RelayParts.ts"
 import * as RelaySettler from "./RelaySettler.ts"
+import * as RelaySpans from "./RelaySpans.ts"
 
 /** Slots that came or went, for the metric. */
 export const noteChange = (change: "gained" | "released" | "lost", slots: number) =>
@@ -57,4 +58,4 @@ export const giveBack = (parts: RelayParts, slots: ReadonlySet<number>): Effect.
     for (const slot of slots) yielding.delete(slot)
     yield* RelaySettler.persistently(store.release(lease))
     yield* noteChange("released", slots.size)
-  })
+  }).pipe(RelaySpans.giveBack(slots.size))

@@ -9,6 +9,7 @@ import * as LaneVerdict from "./LaneVerdict.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { DeadLetter, Stored } from "./OutboxStore.ts"
+import * as RelaySpans from "./RelaySpans.ts"
 import type { Rejection, SinkError } from "./Sink.ts"
 import * as SinkCalls from "./SinkCalls.ts"
 import * as Slot from "./Slot.ts"
@@ -130,11 +131,13 @@ export const make = (
     if (confirmed.length + dead.length === 0) return Effect.void
     const messages = confirmed.map(({ message }) => message)
     const slots = [...messages, ...dead].map(({ slot }) => slot)
-    return shared.persistently(
-      Effect.suspend(() =>
-        store.settleBehind(shared.leaseOf(slots), sink.name, { confirmed: messages, dead })
+    return shared
+      .persistently(
+        Effect.suspend(() =>
+          store.settleBehind(shared.leaseOf(slots), sink.name, { confirmed: messages, dead })
+        )
       )
-    )
+      .pipe(RelaySpans.settle(sink.name, messages.length + dead.length))
   }
 
   const send = (batch: ReadonlyArray<Delivery.Delivery>) =>

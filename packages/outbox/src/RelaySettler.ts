@@ -6,6 +6,7 @@ import * as Message from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { Lease, OutboxStore, Settlement } from "./OutboxStore.ts"
+import * as RelaySpans from "./RelaySpans.ts"
 
 /** Messages settled in one write, at most. */
 const maxBatch = 1_000
@@ -90,7 +91,7 @@ export const make = ({ inFlight, leaseOf, owns, store, written }: Environment): 
         const [gone, own] = Arr.partition([...held, ...owed], isOwn)
         const [ripe, early] = Arr.partition(own, isTooEarly(own, inFlight))
         held = early
-        yield* settle(ripe.map(settlementOf))
+        yield* RelaySpans.settle(undefined, ripe.length)(settle(ripe.map(settlementOf)))
         written([...ripe, ...gone])
         yield* inFlight.settled(ripe)
         yield* inFlight.dropped(gone)

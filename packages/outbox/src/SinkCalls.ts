@@ -5,6 +5,7 @@ import type { OrderKey } from "./LaneOrder.ts"
 import type { Message } from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
+import * as RelaySpans from "./RelaySpans.ts"
 import { type Rejection, type Sink, SinkError } from "./Sink.ts"
 import * as SuspectBatch from "./SuspectBatch.ts"
 
@@ -51,7 +52,8 @@ const call = (sink: Sink, batch: ReadonlyArray<Message>) =>
   Effect.suspend(() => sink.deliver(batch)).pipe(
     Effect.catchAllCause((cause) =>
       Option.match(Cause.failureOption(cause), { onNone: () => failed(sink, cause), onSome: Effect.fail })
-    )
+    ),
+    RelaySpans.deliver(sink.name, batch)
   )
 
 export const blamed = (message: Message, error: SinkError): Rejection => ({
