@@ -38,7 +38,7 @@ const stopWithin = Duration.seconds(15)
 const longestOutput = 20_000
 
 /** Of these, so many tell why it ended. */
-const longestReason = 600
+const longestReason = 3_000
 
 /** What a fresh shell has, with the compiled modules kept between starts. */
 const environment = (): NodeJS.ProcessEnv => ({

@@ -81,6 +81,8 @@ it.scopedLive(
 
       const last = yield* startApp({ env: env, folder })
       yield* Effect.promise(() => last.waitFor(/running: generator, relay/))
+      // The slots belong to killed relays until those have been silent for a lease.
+      yield* Effect.promise(() => last.waitFor(/owns 256 slots/))
       last.signal("SIGINT")
       yield* endsWith(last, 0)
 

@@ -155,14 +155,16 @@ export class Judge {
       const owner = this.#owners.get(slot)?.owner
       if (owner !== undefined && this.#machines.get(owner) === machine) continue
       this.lateCalls += 1
-      if (!machine.hasStood) this.accuse("call without a lease", `${machine.name} calls ${sink.name} for slot ${slot} of ${owner}`)
+      if (!machine.hasStood)
+        this.accuse("call without a lease", `${machine.name} calls ${sink.name} for slot ${slot} of ${owner}`)
     }
     this.#checkOrderIn(sink.name, batch)
   }
 
   #checkOrderIn(sink: string, batch: ReadonlyArray<Message.Message>): void {
     const report = DeliveryChecker.check({ committed: batch, received: batch, orderKey: this.#orderKey })
-    if (!DeliveryChecker.isSound(report)) this.accuse("disorder in a call", `${sink}: ${JSON.stringify(report)}`)
+    if (!DeliveryChecker.isSound(report))
+      this.accuse("disorder in a call", `${sink}: ${JSON.stringify(report)}`)
   }
 
   /** A sink has a message. */
@@ -181,7 +183,8 @@ export class Judge {
       const message = this.committed.get(messageId)?.message
       if (message !== undefined && this.#poisons(message, sink)) continue
       const deaths = this.#deaths.get(pair) ?? 0
-      if (deaths < leastDeaths) this.accuse("innocent killer", `${this.#nameOf(messageId)} at ${sink}, ${deaths} deaths`)
+      if (deaths < leastDeaths)
+        this.accuse("innocent killer", `${this.#nameOf(messageId)} at ${sink}, ${deaths} deaths`)
     }
   }
 
@@ -213,7 +216,11 @@ export class Judge {
       claim: (owner, slots) =>
         seen(inner.claim(owner, slots), (states) => {
           for (const { epoch, slot } of states) this.#owners.set(slot, { owner, epoch })
-          if (states.length > 0) this.note("store", `${owner} has ${states.map(({ slot, suspect }) => `${slot}${suspect ? "!" : ""}`).join(" ")}`)
+          if (states.length > 0)
+            this.note(
+              "store",
+              `${owner} has ${states.map(({ slot, suspect }) => `${slot}${suspect ? "!" : ""}`).join(" ")}`
+            )
         }),
       expel: (member) =>
         seen(inner.expel(member), (isDone) => this.note("store", `expel ${member.owner} ${isDone}`)),
@@ -281,7 +288,10 @@ export class Judge {
     for (const sink of this.#sinks) {
       if (!this.#wants(commit, sink) || behind.includes(sink.name)) continue
       if (!this.#hasOrGaveUp(messageId, sink.name)) {
-        this.accuse("deleted before confirmed", `${this.#nameOf(messageId)}: neither at ${sink.name} nor behind for it`)
+        this.accuse(
+          "deleted before confirmed",
+          `${this.#nameOf(messageId)}: neither at ${sink.name} nor behind for it`
+        )
       }
     }
   }
@@ -316,7 +326,9 @@ export class Judge {
       const report = DeliveryChecker.check({
         committed: wanted.map(({ message }) => message),
         received: arrivals.map(({ message }) => message),
-        owed: wanted.filter((commit) => !this.#wants(commit, sink) || mayLack(commit.message.id)).map(({ message }) => message.id),
+        owed: wanted
+          .filter((commit) => !this.#wants(commit, sink) || mayLack(commit.message.id))
+          .map(({ message }) => message.id),
         orderKey: this.#orderKey
       })
       duplicates += report.duplicates
@@ -331,7 +343,10 @@ export class Judge {
       for (const replay of this.#replays.filter((one) => one.sink === sink.name)) {
         const came = arrivals.some(({ at, message }) => message.id === replay.messageId && at >= replay.at)
         if (!came && !mayLack(replay.messageId)) {
-          this.accuse("replay lost", `${this.#nameOf(replay.messageId)} at ${sink.name}, asked for at ${replay.at}`)
+          this.accuse(
+            "replay lost",
+            `${this.#nameOf(replay.messageId)} at ${sink.name}, asked for at ${replay.at}`
+          )
         }
       }
     }

@@ -83,7 +83,8 @@ export class Network {
         })
       const fail = (how: string) => answer(Effect.runSyncExit(Effect.fail(unavailable(operation))), how)
       const arrive = () => {
-        if (timeline.now < this.cutUntil) return void timeline.after(this.#dice.between(50, 1_000), () => fail("cut"))
+        if (timeline.now < this.cutUntil)
+          return void timeline.after(this.#dice.between(50, 1_000), () => fail("cut"))
         if (timeline.now < this.#weather.awayUntil) return fail("away")
         if (isLost) return fail("lost")
         const exit = Effect.runSyncExit(work)

@@ -64,11 +64,14 @@ export class OutsideSink {
             return killed()
           }
           const isSlow = network.hits("sinkSlow", 0.04)
-          const there = this.#dice.between(0.2, 4) + (isSlow ? this.#dice.between(0, 2 * this.settings.timeoutMillis) : 0)
+          const there =
+            this.#dice.between(0.2, 4) + (isSlow ? this.#dice.between(0, 2 * this.settings.timeoutMillis) : 0)
           timeline.after(there, () => {
             const outcome = this.#take(batch, network)
             if (outcome._tag === "Silence") return
-            timeline.after(this.#dice.between(0.2, 4), () => machine.post(() => resume(this.#replyOf(outcome))))
+            timeline.after(this.#dice.between(0.2, 4), () =>
+              machine.post(() => resume(this.#replyOf(outcome)))
+            )
           })
         })
     }
@@ -84,7 +87,9 @@ export class OutsideSink {
   #take(batch: ReadonlyArray<Message.Message>, network: Network): Outcome {
     const dice = this.#dice
     if (network.machine.timeline.now < this.awayUntil) {
-      return dice.chance(0.2) ? { _tag: "Silence" } : { _tag: "Error", reason: dice.pick(["Unavailable", "NotReady"] as const) }
+      return dice.chance(0.2)
+        ? { _tag: "Silence" }
+        : { _tag: "Error", reason: dice.pick(["Unavailable", "NotReady"] as const) }
     }
     if (network.hits("throttling", 0.03)) {
       return { _tag: "Error", reason: "Throttled", retryAfterMillis: dice.whole(10, 2_000) }

@@ -29,7 +29,11 @@ export class People {
     const letters = this.letters()
     if (letters.length === 0) return
     const { key, messageId, sink } = dice.pick(letters)
-    const filter = dice.pick<OutboxAdmin.DeadFilter>([{ messageIds: [messageId] }, key === undefined ? {} : { key }, { sink }])
+    const filter = dice.pick<OutboxAdmin.DeadFilter>([
+      { messageIds: [messageId] },
+      key === undefined ? {} : { key },
+      { sink }
+    ])
     if (dice.chance(0.7)) this.requeue(filter)
     else this.discard(filter)
   }
@@ -50,7 +54,10 @@ export class People {
     const key = this.#dice.pick(this.#scenario.keys)
     const before = this.behind(sink)
     Effect.runSync(this.#memory.admin.replay({ sink, key, topic: customers.name }))
-    this.#judge.replayed([...this.behind(sink)].filter((id) => !before.has(id)), sink)
+    this.#judge.replayed(
+      [...this.behind(sink)].filter((id) => !before.has(id)),
+      sink
+    )
   }
 
   /** Ids of what a sink owes, but for what waits for a person. */

@@ -56,7 +56,8 @@ export const bugs: ReadonlyArray<Bug> = [
     name: "order-by-id",
     what: "reads go by id instead of sequence",
     needs: ["bursts"],
-    store: (inner) => reading(inner, ({ next }) => ({ next: Effect.map(next, (batch) => batch.toSorted(byId)) }))
+    store: (inner) =>
+      reading(inner, ({ next }) => ({ next: Effect.map(next, (batch) => batch.toSorted(byId)) }))
   },
   {
     name: "no-fence",

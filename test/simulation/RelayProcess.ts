@@ -1,5 +1,16 @@
 import { type OutboxError, OutboxStore, Relay, type Sink } from "@twinbox/outbox"
-import { Cause, Effect, type Exit, type Fiber, FiberId, Logger, LogLevel, Random, Runtime, RuntimeFlags } from "effect"
+import {
+  Cause,
+  Effect,
+  type Exit,
+  type Fiber,
+  FiberId,
+  Logger,
+  LogLevel,
+  Random,
+  Runtime,
+  RuntimeFlags
+} from "effect"
 import type { Machine } from "./Machine.ts"
 import type { Network } from "./Network.ts"
 import type { Store } from "./RelayStore.ts"

@@ -22,9 +22,14 @@ const feed = (network: Network, server: Machine, opened: OutboxStore.Feed): Outb
   const next = Effect.async<ReadonlyArray<OutboxStore.Stored>, OutboxError.OutboxError>((resume) => {
     const { machine } = network
     isLost ||= network.hits("feeds", 0.02)
-    if (isLost) return void machine.timeline.after(network.delay(), () => machine.post(() => resume(Effect.fail(lost("FeedLost", "feed")))))
+    if (isLost)
+      return void machine.timeline.after(network.delay(), () =>
+        machine.post(() => resume(Effect.fail(lost("FeedLost", "feed"))))
+      )
     const waiting = Effect.runFork(Effect.withClock(opened.next, server.clock), { scheduler: server })
-    waiting.addObserver((exit) => void machine.timeline.after(network.delay(), () => machine.post(() => resume(exit))))
+    waiting.addObserver(
+      (exit) => void machine.timeline.after(network.delay(), () => machine.post(() => resume(exit)))
+    )
     return Effect.sync(() => waiting.unsafeInterruptAsFork(waiting.id()))
   })
   return { position: opened.position, next }
@@ -48,7 +53,8 @@ export const make = (inner: Store, network: Network, server: Machine): Store => 
     release: (lease) => network.call("release", inner.release(lease)),
     clearSuspects: (lease) => network.call("clearSuspects", inner.clearSuspects(lease)),
     mark: (lease, sink, messages, by) => network.call("mark", inner.mark(lease, sink, messages, by)),
-    watch: (slots) => Effect.map(within("watch", inner.watch(slots)), (opened) => feed(network, server, opened)),
+    watch: (slots) =>
+      Effect.map(within("watch", inner.watch(slots)), (opened) => feed(network, server, opened)),
     readReady: (options) =>
       Effect.map(within("readReady", inner.readReady(options)), (opened) => cursor(network, opened)),
     readBehind: (options) =>

@@ -44,14 +44,27 @@ const options: Simulation.Options = {
 const describe = ({ scenario, seed, violations }: Simulation.Outcome): string =>
   [
     `seed ${seed}: ${violations.length} violations; faults: ${[...scenario.faults].join(" ")}`,
-    ...violations.slice(0, maxShown).map(({ at, promise, what }) => `  ${at.toFixed(0)} ms ${promise}: ${what}`)
+    ...violations
+      .slice(0, maxShown)
+      .map(({ at, promise, what }) => `  ${at.toFixed(0)} ms ${promise}: ${what}`)
   ].join("\n")
 
 const runOne = (seed: number) => {
   const outcome = Simulation.run(seed, options)
   if (outcome.violations.length > 0) print(describe(outcome))
   const { duplicates, events, hash, lateCalls, messages, violations, virtualMillis } = outcome
-  print(JSON.stringify({ seed, hash, events, messages, duplicates, lateCalls, virtualMillis, violations: violations.length }))
+  print(
+    JSON.stringify({
+      seed,
+      hash,
+      events,
+      messages,
+      duplicates,
+      lateCalls,
+      virtualMillis,
+      violations: violations.length
+    })
+  )
   return violations.length > 0 ? 1 : 0
 }
 
@@ -75,12 +88,15 @@ const runMany = (first: number, count: number) => {
   }
   const seconds = (performance.now() - began) / 1_000
   const broken = [...failed.values()].flat().length
-  print(`\n${count} runs in ${seconds.toFixed(0)} s (${((1_000 * seconds) / count).toFixed(1)} ms each): ${broken} broke a promise`)
+  print(
+    `\n${count} runs in ${seconds.toFixed(0)} s (${((1_000 * seconds) / count).toFixed(1)} ms each): ${broken} broke a promise`
+  )
   print(
     `${totals.messages} messages, ${totals.duplicates} duplicates, ${totals.lateCalls} late calls, ` +
       `${totals.events} events in ${(totals.virtualMillis / 3_600_000).toFixed(1)} virtual hours`
   )
-  for (const [promise, seeds] of failed) print(`${promise}: ${seeds.length} runs, seeds ${seeds.slice(0, 20).join(" ")}`)
+  for (const [promise, seeds] of failed)
+    print(`${promise}: ${seeds.length} runs, seeds ${seeds.slice(0, 20).join(" ")}`)
   return broken
 }
 
@@ -94,7 +110,9 @@ const main = () => {
   // Faults are errors by the thousand: nobody looks at where they were made.
   Error.stackTraceLimit = 0
   const broken =
-    values.seed === undefined ? runMany(Number(values.from), Number(values.runs)) : runOne(Number(values.seed))
+    values.seed === undefined
+      ? runMany(Number(values.from), Number(values.runs))
+      : runOne(Number(values.seed))
   if (broken > 0) process.exitCode = 1
 }
 

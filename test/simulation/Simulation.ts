@@ -75,7 +75,9 @@ class Simulation {
       Effect.withClock(OutboxMemory.make({ keepDelivered: this.scenario.keepDelivered }), this.#server.clock)
     )
     this.#memory = { ...memory, admin: this.#bug?.admin?.(memory.admin) ?? memory.admin }
-    this.judge = new Judge(this.timeline, this.log, this.scenario.sinks, (message, sink) => this.#isPoison(message, sink))
+    this.judge = new Judge(this.timeline, this.log, this.scenario.sinks, (message, sink) =>
+      this.#isPoison(message, sink)
+    )
     this.#sinks = this.scenario.sinks.map(
       (settings) => new OutsideSink(settings, this.judge, new Dice(seed, `sink ${settings.name}`))
     )
@@ -121,7 +123,9 @@ class Simulation {
         machine,
         network,
         store: RelayStore.make(planted, network, this.#server),
-        sinks: sinks.map((sink) => sink.sinkOf(machine, network, () => this.#end(process, "killed by a message"))),
+        sinks: sinks.map((sink) =>
+          sink.sinkOf(machine, network, () => this.#end(process, "killed by a message"))
+        ),
         seed: seeds.whole(0, 1e9)
       },
       this.scenario
@@ -206,7 +210,8 @@ class Simulation {
     [
       "cuts",
       this.#withProcess(
-        ({ network }) => void (network.cutUntil = this.timeline.now + this.#dice.between(50, 2 * this.scenario.leaseMillis))
+        ({ network }) =>
+          void (network.cutUntil = this.timeline.now + this.#dice.between(50, 2 * this.scenario.leaseMillis))
       )
     ],
     [
@@ -230,9 +235,15 @@ class Simulation {
     const { faultEvery, relays, stormMillis, writeEvery } = this.scenario
     // Sinks are known before anything is written, so that all of it is for all of them.
     Effect.runSync(
-      this.judge.watch(this.#memory.store, this.#server).registerSinks(
-        this.scenario.sinks.map(({ name, topics }) => ({ name, topics: topics.map((topic) => topic.name), isMirror: false }))
-      )
+      this.judge
+        .watch(this.#memory.store, this.#server)
+        .registerSinks(
+          this.scenario.sinks.map(({ name, topics }) => ({
+            name,
+            topics: topics.map((topic) => topic.name),
+            isMirror: false
+          }))
+        )
     )
     for (let at = 0; at < relays; at++) this.#start(at === 0 || this.#drawAllSinks())
     this.#every(writeEvery, () => {
@@ -288,7 +299,8 @@ class Simulation {
     this.#people.requeue({})
     const isDone = () => {
       // Behind one message that kills may have waited another.
-      if (this.#people.letters({ reason: "KilledRelay" }).length > 0) this.#people.discard({ reason: "KilledRelay" })
+      if (this.#people.letters({ reason: "KilledRelay" }).length > 0)
+        this.#people.discard({ reason: "KilledRelay" })
       return this.#isDrained() && this.#people.letters().length === 0
     }
     if (!this.#rest("what was requeued", () => isDone() && this.#isFlowing())) return
@@ -311,7 +323,7 @@ class Simulation {
     })
   }
 
-  /** Every relay takes messages straight from its feed, and nothing is left in its memory. */
+  /** Every relay takes messages straight from its feed, and nothing is left in its memory. A sink counts as away until the next call. */
   #isFlowing(): boolean {
     return this.#living.every((process) => {
       const status = process.status()
@@ -319,15 +331,19 @@ class Simulation {
         status !== undefined &&
         status.mode !== "catching-up" &&
         status.inFlight === 0 &&
-        status.sinks.every(({ parkedKeys, state }) => state === "flowing" && parkedKeys === 0)
+        status.sinks.every(({ parkedKeys, state }) => state !== "behind" && parkedKeys === 0)
       )
     })
   }
 
   #describe(): string {
     const stats = Effect.runSync(this.#memory.store.stats)
-    const behind = this.scenario.sinks.map(({ name }) => `${name}: ${[...this.#people.behind(name)].join(" ")}`)
-    const relays = this.#living.map((process) => `${process.machine.name} ${JSON.stringify(process.status())}`)
+    const behind = this.scenario.sinks.map(
+      ({ name }) => `${name}: ${[...this.#people.behind(name)].join(" ")}`
+    )
+    const relays = this.#living.map(
+      (process) => `${process.machine.name} ${JSON.stringify(process.status())}`
+    )
     const counts = `ready ${stats.ready}, behind ${stats.behind}, dead ${stats.dead}, scheduled ${stats.scheduled}`
     return `${counts}; ${behind.join("; ")}; owned ${this.#isOwned()}; ${relays.join("; ")}`
   }

@@ -84,7 +84,8 @@ export class Writers {
       if (this.#has("poison") && dice.chance(0.01)) sink.setNature(draft.id, { isPoison: true })
       else if (this.#has("chokes") && dice.chance(0.03)) sink.setNature(draft.id, { chokes: true })
       else if (this.#has("rejections") && dice.chance(0.05)) sink.setNature(draft.id, { isRejected: true })
-      else if (this.#has("refusals") && dice.chance(0.05)) sink.setNature(draft.id, { refusals: dice.whole(1, 3) })
+      else if (this.#has("refusals") && dice.chance(0.05))
+        sink.setNature(draft.id, { refusals: dice.whole(1, 3) })
     }
     return draft
   }
@@ -98,7 +99,10 @@ export class Writers {
       return messages
     })
     const exit = Effect.runSyncExit(
-      transact(body).pipe(Effect.provideService(OutboxStore.OutboxStore, store), Effect.withClock(this.#clock))
+      transact(body).pipe(
+        Effect.provideService(OutboxStore.OutboxStore, store),
+        Effect.withClock(this.#clock)
+      )
     )
     if (exit._tag === "Success") this.#judge.committedNow(exit.value)
     else if (!aborts) this.#judge.accuse("relay failed", `a writer: ${exit.cause.toString()}`)

@@ -6,6 +6,7 @@ import type { MongoDatabase } from "./MongoDatabase.ts"
 import { during } from "./MongoDeadLetters.ts"
 import * as MongoOwing from "./MongoOwing.ts"
 import * as MongoReads from "./MongoReads.ts"
+import { isKept } from "./MongoRetention.ts"
 import { fromMessage } from "./OutboxRecord.ts"
 import { toOutboxError } from "./StoreError.ts"
 import * as Transaction from "./Transaction.ts"
@@ -14,8 +15,7 @@ const filterOf = (filter: OutboxAdmin.ReplayFilter) => ({
   ...(filter.topic === undefined ? {} : { topic: filter.topic }),
   ...(filter.key === undefined ? {} : { key: filter.key }),
   ...during("deliveredAt", filter),
-  // The server deletes what has expired up to a minute late, and a majority knows of it later still.
-  $expr: { $gt: ["$expireAt", "$$NOW"] }
+  ...isKept
 })
 
 const owedTo =

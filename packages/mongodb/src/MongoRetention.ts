@@ -24,6 +24,9 @@ export const owedToNobody = (ids: ReadonlyArray<string>): Filter<OutboxRecord> =
   behind: []
 })
 
+/** Delivered messages that are kept. The server deletes them up to a minute after their time, or later. */
+export const isKept: Document = { $expr: { $gt: ["$expireAt", "$$NOW"] } }
+
 const byId = { _id: 1 } as const
 
 /** The copy of a message that is there already stays as it is: a message is confirmed once or twice. */

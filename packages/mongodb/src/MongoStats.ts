@@ -3,6 +3,7 @@ import { Effect } from "effect"
 import type { Document } from "mongodb"
 import type { MongoCollections } from "./MongoCollections.ts"
 import { indexNames } from "./MongoIndexes.ts"
+import { isKept } from "./MongoRetention.ts"
 import { sentinelCount } from "./OutboxRecord.ts"
 import { attempt } from "./StoreError.ts"
 
@@ -91,7 +92,7 @@ export const stats = (
       behind: behind?.count ?? 0,
       scheduled: scheduled?.count ?? 0,
       dead: dead.reduce((sum, { count }) => sum + count, 0),
-      delivered: await collections.delivered.countDocuments({}, { hint: "_id_" }),
+      delivered: await collections.delivered.countDocuments(isKept, { hint: indexNames.deliveredExpiry }),
       oldestCreatedAt: oldestOf([ready, behind, scheduled]),
       sinks: statsOfSinks(
         sinks.map(({ _id }) => _id),

@@ -31,15 +31,10 @@ const owedToNobody = ({ createdAt, id, ...message }: Message.Message): AnyRecord
   behind: []
 })
 
-/** The server looks for expired documents once a minute unless told otherwise. */
-const expireSoon = ({ client }: MongoDatabase.MongoDatabase["Type"]) =>
-  Effect.promise(() => client.db("admin").command({ setParameter: 1, ttlMonitorSleepSecs: 1 }))
-
 const harness = (options: HarnessOptions) =>
   Effect.gen(function* () {
     const database = yield* testOutboxDatabase
     const provided = Effect.provideService(MongoDatabase.MongoDatabase, database)
-    if (options.keepDelivered !== undefined) yield* expireSoon(database)
     const made: StoreHarness = {
       store: yield* provided(MongoOutboxStore.make(options)),
       admin: yield* provided(MongoOutboxAdmin.make(options)),

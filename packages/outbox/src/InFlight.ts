@@ -1,5 +1,7 @@
 import { Effect } from "effect"
 import * as Delivery from "./Delivery.ts"
+import type { OrderKey } from "./LaneOrder.ts"
+import { isBefore } from "./Message.ts"
 import * as Slot from "./Slot.ts"
 import { RecentIds } from "./RecentIds.ts"
 
@@ -111,9 +113,11 @@ export class InFlight {
     return Effect.asVoid(this.#permits.release(totalWeight(deliveries)))
   }
 
-  /** Deliveries of these keys that some lane has not finished with. */
-  unfinished(keys: ReadonlySet<string>): ReadonlyArray<Delivery.Delivery> {
-    return [...this.#deliveries.values()].filter(({ message, owed }) => owed > 0 && keys.has(message.key))
+  /** What is on its way of these order keys, in the order of their places. */
+  ofKeys(keys: ReadonlySet<string>, orderKey: OrderKey): ReadonlyArray<Delivery.Delivery> {
+    return [...this.#deliveries.values()]
+      .filter(({ message }) => keys.has(orderKey(message)))
+      .toSorted((a, b) => (isBefore(a.message, b.message) ? -1 : 1))
   }
 
   /** Forgets deliveries that are settled; their ids are remembered for a while. */

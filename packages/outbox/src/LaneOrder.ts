@@ -139,6 +139,19 @@ export class LaneOrder {
     return left
   }
 
+  /** Those of these slots in which messages wait fall behind; the messages follow. */
+  leaveWaiting(slots: ReadonlySet<number>): ReadonlyArray<Delivery> {
+    const left: Array<Delivery> = []
+    const leave = (stretch: Stretch) => {
+      if (stretch.waiting.length === 0) return
+      stretch.isJoining = false
+      left.push(...stretch.waiting.splice(0))
+    }
+    for (const [slot, stretch] of this.#slots) if (slots.has(slot)) leave(stretch)
+    for (const stretch of this.#keys.values()) if (slots.has(stretch.slot)) leave(stretch)
+    return left
+  }
+
   /** A slot's stretch stands for those of its keys, too. */
   #takeOverKeys(slot: number): Array<Delivery> {
     const waiting: Array<Delivery> = []

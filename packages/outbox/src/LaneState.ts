@@ -7,6 +7,7 @@ import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { Lease, OutboxStore } from "./OutboxStore.ts"
 import type { AfterDeadLetter, RetryPolicy } from "./RelayPolicy.ts"
 import type { Sink, SinkError } from "./Sink.ts"
+import type * as Topic from "./Topic.ts"
 
 /** Settings of one lane. */
 export interface Options {
@@ -68,13 +69,14 @@ export interface LaneState {
   readonly unread: Set<number>
 }
 
-export const orderKeyOf = (sink: Sink): OrderKey => {
-  const unordered = new Set(sink.topics.filter((topic) => !topic.ordered).map((topic) => topic.name))
+/** What order is kept for: the key, or the message itself on unordered topics. */
+export const orderKeyOf = (topics: ReadonlyArray<Pick<Topic.Any, "name" | "ordered">>): OrderKey => {
+  const unordered = new Set(topics.filter((topic) => !topic.ordered).map((topic) => topic.name))
   return (message) => (unordered.has(message.topic) ? message.id : message.key)
 }
 
 export const make = (sink: Sink, options: Options, shared: Shared): LaneState => {
-  const orderKey = orderKeyOf(sink)
+  const orderKey = orderKeyOf(sink.topics)
   return {
     sink,
     options,

@@ -31,6 +31,8 @@ export interface RelayLane {
   readonly yieldSlots: (slots: ReadonlySet<number>) => Effect.Effect<void>
   /** Whether something of these slots is with the sink that the relay's memory bound does not count. */
   readonly touches: (slots: ReadonlySet<number>) => boolean
+  /** Leaves behind what waits in memory of these slots. */
+  readonly letGo: (slots: ReadonlySet<number>) => Effect.Effect<void>
   /** The slots have gone. */
   readonly drop: (slots: ReadonlySet<number>) => Effect.Effect<void>
   /** Whether nothing of the slot is behind. */
@@ -132,6 +134,7 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
         })
       ),
     touches: catchUp.touches,
+    letGo: (slots) => Effect.suspend(() => Lane.leaveBehind(state, order.leaveWaiting(slots))),
     drop: (slots) =>
       Effect.suspend(() => {
         const left = [...order.fallBehind(slots), ...takeFromQueue(slots)]
@@ -183,6 +186,7 @@ export const makeParallel = (
       lanes.forEach((lane) => lane.gain(partOf(slots, lane), partOf(suspects, lane))),
     recheck: (slots) => lanes.forEach((lane) => lane.recheck(partOf(slots, lane))),
     yieldSlots: (slots) => each((lane) => lane.yieldSlots(new Set(partOf(slots, lane)))),
+    letGo: (slots) => each((lane) => lane.letGo(new Set(partOf(slots, lane)))),
     touches: (slots) => lanes.some((lane) => lane.touches(slots)),
     drop: (slots) => each((lane) => lane.drop(new Set(partOf(slots, lane)))),
     flows: (slot) => laneOf(slot).flows(slot),

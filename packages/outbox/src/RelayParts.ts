@@ -1,7 +1,7 @@
 import { type Context, type Duration, Effect } from "effect"
 import { Holding } from "./Holding.ts"
 import { InFlight } from "./InFlight.ts"
-import type * as LaneState from "./LaneState.ts"
+import * as LaneState from "./LaneState.ts"
 import type { OutboxStore, RegisteredSink } from "./OutboxStore.ts"
 import * as RelayLane from "./RelayLane.ts"
 import * as RelayReader from "./RelayReader.ts"
@@ -53,6 +53,8 @@ export const make = (
       inFlight,
       owns: (slot) => holding.owns(slot),
       leaseOf: holding.leaseOf,
+      orderKey: LaneState.orderKeyOf(settings.sinks.flatMap(({ sink }) => sink.topics)),
+      letGo: (slots) => Effect.forEach(lanes, (lane) => lane.letGo(slots), { discard: true }),
       written: (deliveries) => lanes.forEach((lane) => lane.written(deliveries))
     })
     const shared: LaneState.Shared = {

@@ -2,7 +2,7 @@ import { Array as Arr, Chunk, type Context, Effect, Metric, Queue } from "effect
 import * as Backoff from "./Backoff.ts"
 import * as Delivery from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
-import * as Message from "./Message.ts"
+import type { OrderKey } from "./LaneOrder.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { Lease, OutboxStore, Settlement } from "./OutboxStore.ts"
@@ -48,11 +48,22 @@ export interface Environment {
   readonly inFlight: InFlight
   readonly owns: (slot: number) => boolean
   readonly leaseOf: (slots: Iterable<number>) => Lease
+  readonly orderKey: OrderKey
+  /** Has the lanes leave behind what only waits in these slots: what is held here may be what they wait for. */
+  readonly letGo: (slots: ReadonlySet<number>) => Effect.Effect<void>
   /** Is told of deliveries whose writes have returned. */
   readonly written: (deliveries: ReadonlyArray<Delivery.Delivery>) => void
 }
 
-export const make = ({ inFlight, leaseOf, owns, store, written }: Environment): Effect.Effect<Settler> =>
+export const make = ({
+  inFlight,
+  leaseOf,
+  letGo,
+  orderKey,
+  owns,
+  store,
+  written
+}: Environment): Effect.Effect<Settler> =>
   Effect.gen(function* () {
     // Not bounded here: what can be in it is bounded by `InFlight`.
     const queue = yield* Queue.unbounded<Delivery.Delivery>()
@@ -89,8 +100,9 @@ export const make = ({ inFlight, leaseOf, owns, store, written }: Environment): 
         // A slot that has gone is somebody else's: there its messages are still what they were.
         const isOwn = (one: Delivery.Delivery) => owns(one.message.slot) && inFlight.has(one)
         const [gone, own] = Arr.partition([...held, ...owed], isOwn)
-        const [ripe, early] = Arr.partition(own, isTooEarly(own, inFlight))
+        const { early, ripe } = splitByOrder(own, inFlight, orderKey)
         held = early
+        if (early.length > 0) yield* letGo(new Set(early.map(({ message }) => message.slot)))
         yield* RelaySpans.settle(undefined, ripe.length)(settle(ripe.map(settlementOf)))
         written([...ripe, ...gone])
         yield* inFlight.settled(ripe)
@@ -112,10 +124,20 @@ export const make = ({ inFlight, leaseOf, owns, store, written }: Environment): 
     }
   })
 
-/** Tells of deliveries whether an earlier one of their key is still with some lane. */
-const isTooEarly = (owed: ReadonlyArray<Delivery.Delivery>, inFlight: InFlight) => {
-  const keys = new Set(owed.map(({ message }) => message.key))
-  const unfinished = Arr.groupBy(inFlight.unfinished(keys), ({ message }) => message.key)
-  return ({ message }: Delivery.Delivery): boolean =>
-    unfinished[message.key]?.some((other) => Message.isBefore(other.message, message)) === true
+/**
+ * Splits what is owed into what may be written down now and what comes too early: an earlier message of its key is
+ * still with some lane, or on its way here.
+ */
+const splitByOrder = (owed: ReadonlyArray<Delivery.Delivery>, inFlight: InFlight, orderKey: OrderKey) => {
+  const own = new Set(owed)
+  const keys = new Set(owed.map(({ message }) => orderKey(message)))
+  const waiting = new Set<string>()
+  const ripe: Array<Delivery.Delivery> = []
+  const early: Array<Delivery.Delivery> = []
+  for (const delivery of inFlight.ofKeys(keys, orderKey)) {
+    const key = orderKey(delivery.message)
+    if (own.has(delivery)) (waiting.has(key) ? early : ripe).push(delivery)
+    else if (delivery.owed > 0 || !Delivery.isConfirmed(delivery)) waiting.add(key)
+  }
+  return { ripe, early }
 }

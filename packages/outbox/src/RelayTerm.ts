@@ -95,6 +95,17 @@ export const run = (
           yield* FiberHandle.run(reading, reader.run([...holding.slots]))
         })
 
+      let hasSaidWhoElse = false
+      const sayWhoElse = ({ members }: View) => {
+        if (hasSaidWhoElse) return Effect.void
+        hasSaidWhoElse = true
+        return members.length === 1
+          ? Effect.void
+          : Effect.logInfo(
+              `${members.length - 1} other relays are known; slots come from those that live with their next heartbeat, from the others once they have been silent for their lease`
+            )
+      }
+
       /** Acts on what a heartbeat has found. */
       const act = (found: View) =>
         Effect.gen(function* () {
@@ -102,6 +113,7 @@ export const run = (
             return yield* new OutboxError({ reason: "StaleLease", operation: "beat" })
           }
           parts.noteSinks(found.sinks)
+          yield* sayWhoElse(found)
           const changed = holding.changed(found.slots)
           if (changed.length > 0) for (const lane of lanes) lane.recheck(changed)
           const view = yield* expelSilent(parts, silence, found)

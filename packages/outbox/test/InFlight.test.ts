@@ -128,15 +128,15 @@ describe("InFlight", () => {
     })
   )
 
-  it.effect("tells what lanes have not finished with, of some keys", () =>
+  it.effect("tells what is on its way of some keys, in the order of their places", () =>
     Effect.gen(function* () {
       const inFlight = new InFlight(10)
-      const { offer, offered } = recorder()
-      const messages = [...MessageFixture.ofKey("customer/1", 2), MessageFixture.make({ key: "customer/2" })]
-      yield* inFlight.admit(stored(messages), deliveryOf, offer)
-      const [first] = offered as [Delivery]
-      first.owed = 0
-      expect(inFlight.unfinished(new Set(["customer/1"]))).toEqual([offered[1]])
+      const { offer } = recorder()
+      const [one, two, three] = MessageFixture.threeOf("customer/1")
+      const other = MessageFixture.make({ key: "customer/2" })
+      yield* inFlight.admit(stored([three, one, other, two]), deliveryOf, offer)
+      const found = inFlight.ofKeys(new Set(["customer/1"]), ({ key }) => key)
+      expect(found.map(({ message }) => message)).toEqual([one, two, three])
     })
   )
 

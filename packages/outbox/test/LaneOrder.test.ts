@@ -92,6 +92,16 @@ describe("the order of a lane", () => {
     expect(lane.wayOf(a1)).toBe("behind")
   })
 
+  it("lets what waits go on demand, and what comes after it follows", () => {
+    const lane = order()
+    lane.join([a1.slot, b1.slot])
+    const waiting = [a1, a2].map(delivery)
+    waiting.forEach((one) => lane.keep(one))
+    expect(lane.leaveWaiting(new Set([b1.slot]))).toEqual([])
+    expect(lane.leaveWaiting(new Set([a1.slot, b1.slot]))).toEqual(waiting)
+    expect([lane.wayOf(a3), lane.wayOf(b1), lane.waiting]).toEqual(["behind", "wait", 0])
+  })
+
   it("stops a key alone, until it is due and through", () => {
     const lane = order()
     expect(lane.stop("customer/a", stopped(a1.slot))).toEqual([])

@@ -1,0 +1,79 @@
+import { type ChildProcess, fork } from "node:child_process"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { Effect, type Scope } from "effect"
+import type { RelaySettings, Reply, Report, Request } from "./RelayProtocol.ts"
+
+/** A process with room for one relay. It goes on between relays, so that a later one finds the code compiled. */
+export interface RelayHost {
+  /** Returns when the relay has its connections; it has no slots yet. */
+  readonly start: (settings: RelaySettings) => Effect.Effect<void>
+  /** Returns when the relay has given its slots back and left. */
+  readonly stop: Effect.Effect<void>
+  readonly report: Effect.Effect<Report>
+}
+
+/** Patience with a process that was asked to end. */
+const stopWithin = "10 seconds"
+
+const program = fileURLToPath(new URL("RelayProcess.ts", import.meta.url))
+
+const spawn = () =>
+  fork(program, {
+    execPath: process.execPath,
+    execArgv: ["--conditions=twinbox-source"],
+    // Keeps what a reply holds as it is, `undefined` and dates too.
+    serialization: "advanced",
+    env: {
+      PATH: process.env["PATH"],
+      HOME: process.env["HOME"],
+      // Types are stripped once, and not in each process anew.
+      NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-bench-compile-cache")
+    }
+  })
+
+const end = (child: ChildProcess) =>
+  Effect.async<void>((resume) => {
+    if (child.exitCode !== null || child.signalCode !== null) return resume(Effect.void)
+    child.once("exit", () => resume(Effect.void))
+    child.kill("SIGTERM")
+  }).pipe(
+    Effect.interruptible,
+    Effect.timeoutTo({
+      duration: stopWithin,
+      onSuccess: () => undefined,
+      onTimeout: () => void child.kill("SIGKILL")
+    })
+  )
+
+const ask = (child: ChildProcess, request: Request) =>
+  Effect.async<Report>((resume) => {
+    const over = (reply: Effect.Effect<Report>) => {
+      child.off("message", onMessage)
+      child.off("exit", onExit)
+      resume(reply)
+    }
+    const onExit = () => over(Effect.dieMessage("a relay's process has ended"))
+    const onMessage = (message: unknown) => {
+      const reply = message as Reply
+      over(reply._tag === "Done" ? Effect.succeed(reply.report) : Effect.dieMessage(reply.reason))
+    }
+    child.once("message", onMessage)
+    child.once("exit", onExit)
+    if (!child.connected) return onExit()
+    child.send(request)
+    // An answer that nobody waits for would be taken for that of the next request.
+  }).pipe(Effect.uninterruptible)
+
+/** Starts the process, which ends with the scope. */
+export const make: Effect.Effect<RelayHost, never, Scope.Scope> = Effect.gen(function* () {
+  const child = yield* Effect.acquireRelease(Effect.sync(spawn), end)
+  const turn = yield* Effect.makeSemaphore(1)
+  const call = (request: Request) => turn.withPermits(1)(ask(child, request))
+  return {
+    start: (settings) => Effect.asVoid(call({ _tag: "Start", settings })),
+    stop: Effect.asVoid(call({ _tag: "Stop" })),
+    report: call({ _tag: "Report" })
+  }
+})
