@@ -32,10 +32,16 @@ const mirror = (redis: Redis, { name }: SinkSettings) =>
 export const make = (redis: Redis, settings: SinkSettings, owner: string) =>
   settings.kind === "mirror" ? mirror(redis, settings) : Effect.succeed(log(redis, settings, owner))
 
+/** A message at a log, and the relay that brought it. */
+export interface Arrival {
+  readonly key: string
+  readonly owner: string
+}
+
 /** Arrivals at a log, in order; as often as they came. */
 export const arrivals = (redis: Redis, name: string) =>
   Effect.gen(function* () {
-    const found: Array<{ readonly key: string; readonly owner: string }> = []
+    const found: Array<Arrival> = []
     let from = "-"
     for (;;) {
       const reply = yield* redis.command(["XRANGE", name, from, "+", "COUNT", "100"])

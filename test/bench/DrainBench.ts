@@ -4,7 +4,7 @@ import { RedisConnection, RedisMirror } from "@twinbox/redis"
 import { Duration, Effect, Fiber, Schedule } from "effect"
 import * as BenchCustomer from "./BenchCustomer.ts"
 import * as BenchOutbox from "./BenchOutbox.ts"
-import { layerOf } from "./BenchServers.ts"
+import { layerOf, type Servers } from "./BenchServers.ts"
 import { median, round } from "./Measure.ts"
 
 export interface DrainResult {
@@ -77,11 +77,6 @@ const sample = (side: "hand" | "relay", messages: number, servers: Servers, data
     yield* Fiber.interrupt(running)
     return messages / seconds
   }).pipe(Effect.provide(layerOf(servers.mongoUri, database, servers.redisUrl)))
-
-export interface Servers {
-  readonly mongoUri: string
-  readonly redisUrl: string
-}
 
 /** (b) Draining the outbox into Redis: a relay against the loop by hand, each on a fresh database, in turns. */
 export const run = (servers: Servers, rounds: number, scale: number) =>

@@ -2,7 +2,18 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { MongoDatabase, MongoIndexes, MongoOutbox } from "@twinbox/mongodb"
 import { Relay } from "@twinbox/outbox"
 import { RedisConnection } from "@twinbox/redis"
-import { Cause, type Context, Deferred, Effect, FiberHandle, Logger, LogLevel, Queue, Redacted } from "effect"
+import {
+  Cause,
+  type Context,
+  Deferred,
+  Effect,
+  FiberHandle,
+  Logger,
+  LogLevel,
+  Queue,
+  Redacted,
+  Scope
+} from "effect"
 import type { CommandStartedEvent, Document } from "mongodb"
 import * as BenchSinks from "./BenchSinks.ts"
 import { nowMillis, type RelaySettings, type Reply, type Report, type Request } from "./RelayProtocol.ts"
@@ -64,11 +75,7 @@ const main = Effect.gen(function* () {
     Effect.gen(function* () {
       const known = connections.get(url)
       if (known !== undefined) return known
-      const made = yield* Effect.provideService(
-        RedisConnection.make({ url: Redacted.make(url) }),
-        Effect.scopeTag,
-        scope
-      )
+      const made = yield* Scope.extend(RedisConnection.make({ url: Redacted.make(url) }), scope)
       connections.set(url, made)
       return made
     })
@@ -121,9 +128,7 @@ const main = Effect.gen(function* () {
     act(request).pipe(
       Effect.zipRight(Effect.suspend(() => report(life))),
       Effect.map((done): Reply => ({ _tag: "Done", report: done })),
-      Effect.catchAllCause((cause) =>
-        Effect.succeed<Reply>({ _tag: "Failed", reason: Cause.pretty(cause) })
-      ),
+      Effect.catchAllCause((cause) => Effect.succeed<Reply>({ _tag: "Failed", reason: Cause.pretty(cause) })),
       Effect.flatMap((reply) => Effect.sync(() => void process.send?.(reply)))
     )
 

@@ -38,7 +38,7 @@ export const atOnce = 2
 /** Patience with relays that shall all work, and with the take-over of one. */
 const longestCalm = Duration.seconds(60)
 
-/** A server that comes back needs a moment. */
+/** A server that comes back needs a moment, also until the port of its last life is free. */
 const patience = Schedule.spaced("100 millis").pipe(Schedule.upTo("60 seconds"))
 
 /** Applies planned faults to a world, and heals them. */
@@ -112,7 +112,7 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
     "restart mirror": (planned) =>
       killMirror.pipe(
         Effect.zipRight(hold(planned)),
-        Effect.zipRight(mirrorServer.start),
+        Effect.zipRight(Effect.retry(mirrorServer.start, patience)),
         Effect.zipRight(expectReady(true, "after a restart with its data")),
         mirrorFaults.withPermits(1)
       ),
@@ -123,7 +123,7 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
       ),
     "wipe mirror": (planned) =>
       killMirror.pipe(
-        Effect.zipRight(mirrorServer.restart({ wipe: true })),
+        Effect.zipRight(Effect.retry(mirrorServer.restart({ wipe: true }), patience)),
         Effect.zipRight(mendMirror(planned)),
         mirrorFaults.withPermits(1)
       ),

@@ -135,10 +135,10 @@ export const proxiedReplicaSet: Effect.Effect<
       Effect.forEach(proxies, (proxy) => proxy.set(appName, traffic), { discard: true }),
     killPrimary: (pause) =>
       Effect.flatMap(findPrimary, (primary) =>
-        Effect.acquireUseRelease(
-          primary.kill("SIGKILL"),
-          () => pause,
-          () => Effect.orDie(primary.start)
+        primary.kill("SIGKILL").pipe(
+          Effect.zipRight(pause),
+          // Its port may be in use for a moment longer than it is.
+          Effect.zipRight(Effect.retry(primary.start, patience))
         )
       ),
     stepDown: Effect.flatMap(findPrimary, (primary) =>

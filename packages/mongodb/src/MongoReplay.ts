@@ -8,11 +8,12 @@ import * as MongoOwing from "./MongoOwing.ts"
 import * as MongoReads from "./MongoReads.ts"
 import { isKept } from "./MongoRetention.ts"
 import { fromMessage } from "./OutboxRecord.ts"
-import { toOutboxError } from "./StoreError.ts"
+import { attempt, toOutboxError } from "./StoreError.ts"
 import * as Transaction from "./Transaction.ts"
 
-const filterOf = (filter: OutboxAdmin.ReplayFilter) => ({
-  ...(filter.topic === undefined ? {} : { topic: filter.topic }),
+/** Only what the sink takes: an original must never get to a sink that is for anonymized data. */
+const filterOf = (filter: OutboxAdmin.ReplayFilter, taken: ReadonlyArray<string>) => ({
+  topic: { $in: taken.filter((topic) => filter.topic === undefined || topic === filter.topic) },
   ...(filter.key === undefined ? {} : { key: filter.key }),
   ...during("deliveredAt", filter),
   ...isKept
@@ -33,7 +34,9 @@ export const make =
     Effect.scoped(
       Effect.gen(function* () {
         const { client, db } = database
-        const cursor = yield* MongoReads.delivered(client, db, filterOf(filter), AdminPages.pageSize)
+        const sink = yield* attempt("replay", () => collections.sinks.findOne({ _id: filter.sink }))
+        const wanted = filterOf(filter, sink?.topics ?? [])
+        const cursor = yield* MongoReads.delivered(client, db, wanted, AdminPages.pageSize)
         const next = (before: number): Effect.Effect<number, OutboxError.OutboxError> =>
           Effect.flatMap(cursor.next, (page) => {
             if (page.length === 0) return Effect.succeed(before)

@@ -130,6 +130,7 @@ describe("replay over MongoDB", () => {
           const found = await outbox.find({ state: "behind" }).project({ sequence: 1 }).toArray()
           batches.push(found.map(({ sequence }) => Number(sequence)))
         })
+      yield* relay.store.registerSinks([MessageFixture.registeredSink("mirror")])
       expect(yield* relay.admin.replay({ sink: "mirror" }, note)).toBe(1_100)
       expect(batches.map((batch) => [batch.length, Math.max(...batch)])).toEqual([
         [500, 500],

@@ -6,6 +6,7 @@ import * as Delivery from "./Delivery.ts"
 import * as Lane from "./LaneState.ts"
 import * as Key from "./Key.ts"
 import * as LaneVerdict from "./LaneVerdict.ts"
+import type { Message } from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { DeadLetter, Stored } from "./OutboxStore.ts"
@@ -76,11 +77,20 @@ export const make = (
 
   const isMine = (slot: number) => state.owned.has(slot) && !state.yielding.has(slot)
 
+  const topics = new Set(sink.topics.map(({ name }) => name))
+
+  /** The sink takes these topics no more, and must not be given what it has not asked for. */
+  const forgo = (stored: ReadonlyArray<Stored>) => {
+    const unwanted = stored.filter((record) => record._tag === "Message").map(({ message }) => message)
+    const mine = unwanted.filter(({ slot, topic }) => !topics.has(topic) && isMine(slot))
+    return writeOutcome(mine, [])
+  }
+
   /** What of a read may be sent: slots can go and keys can stop while it goes on. */
   const sendable = (stored: ReadonlyArray<Stored>, stoppedAtStart: ReadonlySet<string>) =>
     stored.flatMap((record) => {
       if (record._tag === "Corrupt" || !isMine(record.message.slot)) return []
-      if (!order.isWithinRead(record.message)) return []
+      if (!order.isWithinRead(record.message) || !topics.has(record.message.topic)) return []
       const key = orderKey(record.message)
       return stoppedAtStart.has(key) || stoppedNow.has(key) ? [] : [Delivery.make(record, 1, Infinity)]
     })
@@ -117,7 +127,10 @@ export const make = (
         if (letter !== undefined) dead.push(letter)
         yield* Lane.leaveBehind(state, waited)
       }
-      yield* write(confirmed, dead)
+      yield* writeOutcome(
+        confirmed.map(({ message }) => message),
+        dead
+      )
       yield* Metric.incrementBy(deliveredHere, confirmed.length)
       yield* Metric.incrementBy(rejectedHere, rejections.length)
       yield* Metric.incrementBy(deadHere, dead.length)
@@ -127,17 +140,14 @@ export const make = (
       for (const [key] of stops) order.parkWritten(key)
     })
 
-  const write = (confirmed: ReadonlyArray<Delivery.Delivery>, dead: ReadonlyArray<DeadLetter>) => {
+  const writeOutcome = (confirmed: ReadonlyArray<Message>, dead: ReadonlyArray<DeadLetter>) => {
     if (confirmed.length + dead.length === 0) return Effect.void
-    const messages = confirmed.map(({ message }) => message)
-    const slots = [...messages, ...dead].map(({ slot }) => slot)
+    const slots = [...confirmed, ...dead].map(({ slot }) => slot)
     return shared
       .persistently(
-        Effect.suspend(() =>
-          store.settleBehind(shared.leaseOf(slots), sink.name, { confirmed: messages, dead })
-        )
+        Effect.suspend(() => store.settleBehind(shared.leaseOf(slots), sink.name, { confirmed, dead }))
       )
-      .pipe(RelaySpans.settle(sink.name, messages.length + dead.length))
+      .pipe(RelaySpans.settle(sink.name, confirmed.length + dead.length))
   }
 
   const send = (batch: ReadonlyArray<Delivery.Delivery>) =>
@@ -206,6 +216,7 @@ export const make = (
         const cursor = yield* store.readBehind({ sink: sink.name, slots, without })
         for (let batch = yield* cursor.next; batch.length > 0; batch = yield* cursor.next) {
           noteStrays(batch)
+          yield* Effect.uninterruptible(forgo(batch))
           found += yield* sendAll(batch, stopped)
         }
         for (const delivery of slowOnes) yield* send([delivery])

@@ -105,7 +105,7 @@ export class OutboxAdmin extends Context.Tag("@twinbox/outbox/OutboxAdmin")<
       progress?: (done: number) => Effect.Effect<void>
     ) => Effect.Effect<number, OutboxError>
     readonly blocked: (page: BlockedPage) => Effect.Effect<ReadonlyArray<BlockedKey>, OutboxError>
-    /** Has delivered messages that are still kept sent to one sink once more; returns how many. */
+    /** Has delivered messages that are still kept, of the topics that the sink takes, sent to it once more; returns how many. */
     readonly replay: (
       filter: ReplayFilter,
       progress?: (done: number) => Effect.Effect<void>

@@ -204,11 +204,14 @@ const requeueing = (state: MemoryState): Pick<Admin, "requeue" | "discard"> => (
     })
 })
 
-const replayed = (state: MemoryState, filter: ReplayFilter): ReadonlyArray<Message> =>
-  state
+/** Only what the sink takes: an original must never get to a sink that is for anonymized data. */
+const replayed = (state: MemoryState, filter: ReplayFilter): ReadonlyArray<Message> => {
+  const taken = state.sinks.get(filter.sink)?.topics ?? []
+  return state
     .delivered()
     .filter(
       ({ deliveredAt, message }) =>
+        taken.includes(message.topic) &&
         (filter.topic === undefined || message.topic === filter.topic) &&
         (filter.key === undefined || message.key === filter.key) &&
         (filter.from === undefined || deliveredAt >= filter.from) &&
@@ -216,6 +219,7 @@ const replayed = (state: MemoryState, filter: ReplayFilter): ReadonlyArray<Messa
     )
     .map(({ message }) => message)
     .toSorted(byPlace)
+}
 
 const replaying = (state: MemoryState): Pick<Admin, "replay"> => ({
   replay: (filter, progress = noProgress) =>

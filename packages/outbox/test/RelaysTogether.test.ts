@@ -175,6 +175,29 @@ describe("a dead letter that is requeued", () => {
 })
 
 describe("a sink", () => {
+  it.scoped("is never given a topic that it does not take, whoever has left it behind for it", () =>
+    Effect.gen(function* () {
+      const world = yield* RelayWorld.make
+      const sink = recording("one")
+      const foreign = MessageFixture.make({ topic: "customer-originals", key: "customer/2" })
+      yield* world.commit(MessageFixture.make(), foreign)
+      const states = yield* Effect.zipRight(
+        world.store.join("somebody", 1_000),
+        world.store.claim("somebody", [foreign.slot])
+      )
+      const epochs = new Map(states.map(({ epoch, slot }) => [slot, epoch]))
+      yield* world.store.settle({ owner: "somebody", epochs }, [
+        { messageId: foreign.id, slot: foreign.slot, behind: ["one"], dead: [] }
+      ])
+      yield* world.store.release({ owner: "somebody", epochs })
+      yield* world.store.leave("somebody")
+      yield* world.start(optionsFor([sink]))
+      yield* world.drained
+      expect(sink.received().map(({ topic }) => topic)).toEqual([MessageFixture.topic.name])
+      expect(yield* world.stats).toMatchObject({ ready: 0, behind: 0 })
+    })
+  )
+
   it.scoped("that asks to slow down is left alone for so long, and counts as healthy", () =>
     Effect.gen(function* () {
       const world = yield* RelayWorld.make

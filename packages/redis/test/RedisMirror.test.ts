@@ -333,7 +333,7 @@ describe("new, lost and rebuilt", () => {
       expect(yield* RedisMirror.isNew()).toBe(true)
       yield* store.registerSinks([{ name: RedisMirror.defaultName, topics: ["customers"], isMirror: true }])
       expect(yield* RedisMirror.isNew()).toBe(false)
-    }).pipe(Effect.provide(OutboxMemory.layer()))
+    }).pipe(Effect.provide(OutboxMemory.layer))
   )
 
   it.scopedLive("a mirror that is not new and finds no marker is not ready until it is marked", () =>

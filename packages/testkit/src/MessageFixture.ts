@@ -1,4 +1,4 @@
-import { Key, Message, type Topic, Topic as Topics } from "@twinbox/outbox"
+import { Key, Message, type OutboxStore, type Topic, Topic as Topics } from "@twinbox/outbox"
 import { Schema } from "effect"
 
 /** The payload of {@link topic}. */
@@ -11,6 +11,13 @@ export const topic: Topic.Topic<typeof Payload.Type, typeof Payload.Encoded, "an
 /** An unordered topic for tests, with the same payload. */
 export const unorderedTopic: Topic.Topic<typeof Payload.Type, typeof Payload.Encoded, "anonymized"> =
   Topics.anonymized("customer-reminders", Payload, { ordered: false })
+
+/** A sink that takes {@link topic}, as the outbox knows it. */
+export const registeredSink = (name: string): OutboxStore.RegisteredSink => ({
+  name,
+  topics: [topic.name],
+  isMirror: false
+})
 
 /** What a test wants to say about a message; everything else is filled in. */
 export interface Fields {

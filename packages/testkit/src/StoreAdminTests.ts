@@ -354,6 +354,8 @@ const replaying = (test: Harness.Define) =>
           const before = yield* changesOf(store, one.slot)
           const told: Array<number> = []
           const progress = (count: number) => Effect.sync(() => void told.push(count))
+          expect(yield* admin.replay({ sink: "mirror" })).toBe(0)
+          yield* store.registerSinks(["mirror", "kafka"].map(MessageFixture.registeredSink))
           expect(yield* admin.replay({ sink: "mirror" }, progress)).toBe(3)
           expect(told.at(-1)).toBe(3)
           expect(yield* changesOf(store, one.slot)).toBe(before + 1)
@@ -386,6 +388,13 @@ const replaying = (test: Harness.Define) =>
           yield* store.confirm([one, two, other])
           const now = yield* Clock.currentTimeMillis
           const minute = 60_000
+          const register = (name: string, ...topics: ReadonlyArray<string>) =>
+            store.registerSinks([{ name, topics, isMirror: false }])
+          const both = [MessageFixture.topic.name, "audit"]
+          for (const name of ["mirror", "by-topic", "by-key", "by-time"]) yield* register(name, ...both)
+          yield* register("one-topic", MessageFixture.topic.name)
+          expect(yield* admin.replay({ sink: "one-topic", topic: "audit" })).toBe(0)
+          expect(yield* admin.replay({ sink: "one-topic" })).toBe(2)
           expect(yield* admin.replay({ sink: "mirror", from: now + minute })).toBe(0)
           expect(yield* admin.replay({ sink: "mirror", before: now - minute })).toBe(0)
           expect(yield* admin.replay({ sink: "mirror", key: otherKey, topic: "audit" })).toBe(0)

@@ -157,7 +157,7 @@ const feeding = (test: Harness.Define) =>
           yield* Harness.commit(harness, messages)
           yield* Harness.commit(harness, [MessageFixture.make({ sequence: 9, availableAt: 1 })])
           expect(yield* store.promote(Slot.all)).toBe(1)
-          yield* store.registerSinks([{ name: "mirror", topics: [], isMirror: false }])
+          yield* store.registerSinks([MessageFixture.registeredSink("mirror")])
           yield* store.mark(lease, "mirror", messages, 1)
           yield* store.settle(lease, [
             Harness.settlementOf(first, { behind: ["mirror"] }),

@@ -163,6 +163,7 @@ const keeping = (test: Harness.Define) =>
           const { store } = harness
           const message = MessageFixture.make()
           yield* Harness.commit(harness, [message])
+          yield* store.registerSinks([MessageFixture.registeredSink("mirror")])
           yield* store.confirm([message])
           expect((yield* store.stats).delivered).toBe(1)
           yield* Harness.eventually(store.stats, ({ delivered }) => delivered === 0)
@@ -174,6 +175,7 @@ const keeping = (test: Harness.Define) =>
     test("is not every store: told nothing, it keeps nothing", (harness) =>
       Effect.gen(function* () {
         const { admin, one, store } = yield* Harness.prepare(harness)
+        yield* store.registerSinks([MessageFixture.registeredSink("mirror")])
         yield* store.confirm([one])
         expect((yield* store.stats).delivered).toBe(0)
         expect(yield* admin.replay({ sink: "mirror" })).toBe(0)

@@ -27,6 +27,7 @@ describe("OutboxMemory", () => {
       const { admin, clock, store, transact } = yield* setUp
       const message = MessageFixture.make()
       yield* transact(store.append([message]))
+      yield* store.registerSinks([MessageFixture.registeredSink("mirror")])
       yield* store.confirm([message])
       yield* clock.advance("100 millis")
       yield* store.confirm([message])

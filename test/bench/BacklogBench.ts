@@ -1,0 +1,251 @@
+import { MongoDatabase } from "@twinbox/mongodb"
+import { Effect, Schedule } from "effect"
+import type { Document } from "mongodb"
+import * as BenchOutbox from "./BenchOutbox.ts"
+import { inDatabase, type Servers, startRedis } from "./BenchServers.ts"
+import type { Figure } from "./Figure.ts"
+import { median, round } from "./Measure.ts"
+import * as RelayHost from "./RelayHost.ts"
+import type { RelaySettings, Report, SinkSettings } from "./RelayProtocol.ts"
+
+export interface Explained {
+  readonly nReturned: number
+  readonly keysExamined: number
+  readonly docsExamined: number
+  readonly ratio: number
+}
+
+export interface BacklogResult {
+  readonly few: {
+    readonly messages: number
+    readonly drainedPerSecond: number
+    readonly read: Explained
+  }
+  readonly many: {
+    readonly messages: number
+    readonly drainedPerSecond: number
+    readonly read: Explained
+  }
+  readonly drainRatio: number
+  /** Resident memory of the relay's process: before it has done anything, and the most that it ever was. */
+  readonly memory: { readonly startMegabytes: number; readonly peakMegabytes: number }
+  readonly deadSink: {
+    readonly messages: number
+    readonly behind: number
+    /** Of the slower of the two healthy sinks. */
+    readonly allUpPerSecond: number
+    readonly nothingBehindPerSecond: number
+    readonly manyBehindPerSecond: number
+    /** Many messages behind for the dead sink against none. */
+    readonly ratio: number
+    readonly peakMegabytes: number
+  }
+}
+
+/** How often the few messages are drained for once that the many are: it takes that little. */
+const fewPerMany = 3
+
+/** Its cost for a message does not depend on how many came before, as that of a mirror does, which holds them all. */
+const log = (name: string, redisUrl: string): SinkSettings => ({ name, kind: "log", redisUrl, keeps: 10_000 })
+
+const lookEvery = Schedule.spaced("50 millis")
+
+const megabytes = (bytes: number) => round(bytes / 1_000_000)
+
+/** Messages a second, from the end of a sink's first batch to the end of its last. */
+const perSecond = (report: Report, name: string) => {
+  const sink = report.sinks[name]
+  if (sink === undefined) return 0
+  return ((sink.count - sink.firstCount) * 1_000) / Math.max(1, sink.lastAtMillis - sink.firstAtMillis)
+}
+
+/** Lets a relay deliver all that is ready to these of its sinks, and tells how it went. */
+const drain = (
+  host: RelayHost.RelayHost,
+  settings: RelaySettings,
+  messages: number,
+  to: ReadonlyArray<string>
+) =>
+  Effect.gen(function* () {
+    yield* host.start(settings)
+    const report = yield* Effect.repeat(host.report, {
+      until: ({ sinks }) => to.every((name) => (sinks[name]?.count ?? 0) >= messages),
+      schedule: lookEvery
+    })
+    yield* host.stop
+    return { report, drainedPerSecond: Math.min(...to.map((name) => perSecond(report, name))) }
+  })
+
+/** What of a command says which documents it reads; the rest is about the session that sent it. */
+const explainable = ({ filter, find, hint, sort }: Document): Document => ({ find, filter, hint, sort })
+
+const explain = (read: Document) =>
+  Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
+    Effect.promise(async (): Promise<Explained> => {
+      const { executionStats } = await db.command({
+        explain: explainable(read),
+        verbosity: "executionStats"
+      })
+      const { nReturned, totalDocsExamined, totalKeysExamined } = executionStats as Record<string, number>
+      const returned = nReturned ?? 0
+      return {
+        nReturned: returned,
+        keysExamined: totalKeysExamined ?? 0,
+        docsExamined: totalDocsExamined ?? 0,
+        ratio: round((totalKeysExamined ?? 0) / Math.max(1, returned), 3)
+      }
+    })
+  )
+
+interface Side {
+  readonly messages: number
+  readonly drainedPerSecond: number
+  readonly read: Explained
+}
+
+const summary = (samples: ReadonlyArray<Side>): Side => ({
+  messages: samples[0]?.messages ?? 0,
+  drainedPerSecond: round(median(samples.map(({ drainedPerSecond }) => drainedPerSecond))),
+  // The worst of them.
+  read: samples.map(({ read }) => read).reduce((a, b) => (b.ratio > a.ratio ? b : a))
+})
+
+const drains = (servers: Servers, rounds: number, scale: number) =>
+  Effect.gen(function* () {
+    const host = yield* RelayHost.make
+    const { rssBytes } = yield* host.report
+    const settings = { mongoUri: servers.mongoUri, owner: "relay", sinks: [log("log", servers.redisUrl)] }
+    const warmUp = inDatabase(
+      servers,
+      "backlog_warm_up",
+      Effect.gen(function* () {
+        const messages = Math.round(100_000 * scale)
+        yield* BenchOutbox.fill(0, messages)
+        const monitored = { ...settings, database: "backlog_warm_up", monitors: true }
+        const { read } = (yield* drain(host, monitored, messages, ["log"])).report
+        return read ?? (yield* Effect.dieMessage("the relay has read nothing"))
+      })
+    )
+    const read = yield* warmUp
+    const sample = (messages: number, database: string) =>
+      inDatabase(
+        servers,
+        database,
+        Effect.gen(function* () {
+          yield* BenchOutbox.fill(0, messages)
+          const explained = yield* explain(read)
+          const { drainedPerSecond } = yield* drain(host, { ...settings, database }, messages, ["log"])
+          const side: Side = { messages, drainedPerSecond, read: explained }
+          return side
+        })
+      )
+    const few: Array<Side> = []
+    const many: Array<Side> = []
+    for (let at = 0; at < rounds; at++) {
+      for (let n = 0; n < fewPerMany; n++) {
+        few.push(yield* sample(Math.round(10_000 * scale), `backlog_few_${at}_${n}`))
+      }
+      many.push(yield* sample(Math.round(1_000_000 * scale), `backlog_many_${at}`))
+    }
+    const { peakRssBytes } = yield* host.report
+    const sides = { few: summary(few), many: summary(many) }
+    return {
+      ...sides,
+      drainRatio: round(sides.many.drainedPerSecond / sides.few.drainedPerSecond, 3),
+      memory: { startMegabytes: megabytes(rssBytes), peakMegabytes: megabytes(peakRssBytes) }
+    }
+  }).pipe(Effect.scoped)
+
+const deadSink = (servers: Servers, rounds: number, scale: number) =>
+  Effect.gen(function* () {
+    const messages = Math.round(100_000 * scale)
+    const behind = Math.round(1_000_000 * scale)
+    const host = yield* RelayHost.make
+    const dead = yield* startRedis
+    const healthy = ["log", "second-log"]
+    const sinks = [...healthy.map((name) => log(name, servers.redisUrl)), log("dead", dead.uri)]
+    const sample = (database: string, isBehind: number, to: ReadonlyArray<string>) =>
+      inDatabase(
+        servers,
+        database,
+        Effect.gen(function* () {
+          yield* BenchOutbox.fillBehind(messages, isBehind, "dead")
+          yield* BenchOutbox.fill(0, messages)
+          const settings = { mongoUri: servers.mongoUri, owner: "relay", sinks, database }
+          return (yield* drain(host, settings, messages, to)).drainedPerSecond
+        })
+      )
+    const everywhere = [...healthy, "dead"]
+    yield* sample("dead_sink_warm_up", 0, everywhere)
+    const allUp: Array<number> = []
+    for (let at = 0; at < rounds; at++) allUp.push(yield* sample(`dead_sink_up_${at}`, 0, everywhere))
+    yield* dead.stop
+    yield* sample("dead_sink_down_warm_up", 0, healthy)
+    const none: Array<number> = []
+    const many: Array<number> = []
+    for (let at = 0; at < rounds; at++) {
+      none.push(yield* sample(`dead_sink_none_${at}`, 0, healthy))
+      many.push(yield* sample(`dead_sink_many_${at}`, behind, healthy))
+    }
+    const { peakRssBytes } = yield* host.report
+    return {
+      messages,
+      behind,
+      allUpPerSecond: round(median(allUp)),
+      nothingBehindPerSecond: round(median(none)),
+      manyBehindPerSecond: round(median(many)),
+      ratio: round(median(many) / median(none), 3),
+      peakMegabytes: megabytes(peakRssBytes)
+    }
+  }).pipe(Effect.scoped)
+
+/**
+ * (g) Many undelivered messages against few: how fast a relay drains them, what its read costs the database and how
+ * much memory it takes; and what its healthy sinks get while many messages are behind for a dead one.
+ */
+export const run = (servers: Servers, rounds: number, scale: number) =>
+  Effect.gen(function* () {
+    const result: BacklogResult = {
+      ...(yield* drains(servers, rounds, scale)),
+      deadSink: yield* deadSink(servers, rounds, scale)
+    }
+    return result
+  })
+
+const thousands = (count: number) => count.toLocaleString("en")
+
+export const figures = ({
+  deadSink,
+  drainRatio,
+  few,
+  many,
+  memory
+}: BacklogResult): ReadonlyArray<Figure> => [
+  {
+    name: `(g) drain with ${thousands(many.messages)} / ${thousands(few.messages)} undelivered`,
+    measured: drainRatio,
+    atLeast: 0.9
+  },
+  ...[few, many].map(({ messages, read }) => ({
+    name: `(g) index keys / documents of the read, ${thousands(messages)} undelivered`,
+    measured: read.ratio,
+    atMost: 1.2
+  })),
+  {
+    name: `(g) peak memory of the relay, ${thousands(many.messages)} undelivered`,
+    measured: memory.peakMegabytes,
+    unit: "MB",
+    atMost: 250
+  },
+  {
+    name: `(g) healthy sinks with ${thousands(deadSink.behind)} behind for a dead one / none`,
+    measured: deadSink.ratio,
+    atLeast: 0.9
+  },
+  {
+    name: `(g) peak memory of the relay, ${thousands(deadSink.behind)} behind`,
+    measured: deadSink.peakMegabytes,
+    unit: "MB",
+    atMost: 250
+  }
+]
