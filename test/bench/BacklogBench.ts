@@ -68,10 +68,11 @@ const drain = (
 ) =>
   Effect.gen(function* () {
     yield* host.start(settings)
-    const report = yield* Effect.repeat(host.report, {
+    yield* Effect.repeat(host.report, {
       until: ({ sinks }) => to.every((name) => (sinks[name]?.count ?? 0) >= messages),
       schedule: lookEvery
     })
+    const report = yield* host.report
     yield* host.stop
     return { report, drainedPerSecond: Math.min(...to.map((name) => perSecond(report, name))) }
   })

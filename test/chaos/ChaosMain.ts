@@ -21,8 +21,11 @@ const { values } = parseArgs({
 
 const print = (text: string) => Effect.sync(() => void process.stdout.write(`${text}\n`))
 
-const chooseSeed =
-  values.seed === undefined ? Random.nextIntBetween(0, 1_000_000) : Effect.succeed(Number(values.seed))
+const minutes = Number(values.minutes)
+const givenSeed = values.seed === undefined ? undefined : Number(values.seed)
+const isUsable = minutes >= 0 && (givenSeed === undefined || Number.isSafeInteger(givenSeed))
+
+const chooseSeed = givenSeed === undefined ? Random.nextIntBetween(0, 1_000_000) : Effect.succeed(givenSeed)
 
 const main = Effect.gen(function* () {
   const seed = yield* chooseSeed
@@ -35,7 +38,7 @@ const main = Effect.gen(function* () {
   yield* print(`seed ${seed}`)
   const outcome = yield* Chaos.run({
     seed,
-    minutes: Number(values.minutes),
+    minutes,
     relays: 3,
     writers: 2,
     leaseMillis: 6_000,
@@ -49,4 +52,4 @@ const main = Effect.gen(function* () {
   yield* Effect.sync(() => (process.exitCode = 1))
 })
 
-NodeRuntime.runMain(values.help ? print(usage) : main)
+NodeRuntime.runMain(values.help || !isUsable ? print(usage) : main)

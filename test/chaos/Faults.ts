@@ -1,6 +1,6 @@
 import { RedisConnection, type RedisError } from "@twinbox/redis"
 import { redisCommands, type RedisFailure, type ServiceError } from "@twinbox/services"
-import { Duration, Effect, Schedule } from "effect"
+import { Duration, Effect, Option, Schedule } from "effect"
 import type { MemberError } from "../setup/proxiedReplicaSet.ts"
 import type { Kind, Planned } from "./ChaosPlan.ts"
 import type { ChaosProcess } from "./ChaosProcess.ts"
@@ -35,8 +35,11 @@ const pick = <A>(list: ReadonlyArray<A>, { choice }: Planned): A =>
 /** Faults at once, at most. */
 export const atOnce = 2
 
-/** Patience with relays that shall all work, and with the take-over of one. */
+/** Patience with relays that shall all work. */
 const longestCalm = Duration.seconds(60)
+
+/** Many leases: whoever takes longer does not do it at all. */
+const longestTakeOver = Duration.seconds(60)
 
 /** A server that comes back needs a moment, also until the port of its last life is free. */
 const patience = Schedule.spaced("100 millis").pipe(Schedule.upTo("60 seconds"))
@@ -53,19 +56,23 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
   const killRelay = (relay: ChaosProcess, { holdMillis }: Planned) =>
     Effect.flatMap(relay.kill(holdMillis), killedIf)
 
+  const awaitCalm = TakeOver.awaitCalm(world.db, () =>
+    world.relays.map((relay) => relayNameOf(relay.name, relay.starts()))
+  )
+
   /** Nothing else is wrong: now the time that a take-over needs is the relays' own. */
   const killInCalm = (planned: Planned) =>
     Effect.gen(function* () {
-      yield* TakeOver.awaitCalm(world.db, () =>
-        world.relays.map((relay) => relayNameOf(relay.name, relay.starts()))
-      )
+      yield* Effect.timeoutOption(awaitCalm, longestCalm)
       const relay = pick(world.relays, planned)
       const name = relayNameOf(relay.name, relay.starts())
-      const [millis] = yield* Effect.all([TakeOver.measure(world.db, name), killRelay(relay, planned)], {
-        concurrency: 2
-      })
-      if (millis !== undefined) record.takeOverMillis.push(millis)
-    }).pipe(Effect.timeoutOption(longestCalm), Effect.asVoid)
+      const [millis] = yield* Effect.all(
+        [Effect.timeoutOption(TakeOver.measure(world.db, name), longestTakeOver), killRelay(relay, planned)],
+        { concurrency: 2 }
+      )
+      if (Option.isNone(millis)) record.incidents.push(`nobody took over the slots of ${name}`)
+      else if (millis.value !== undefined) record.takeOverMillis.push(millis.value)
+    })
 
   /** What the mirror says, once its server answers. */
   const mirrorIsReady = Effect.retry(world.mirror.ready, patience)

@@ -56,6 +56,8 @@ export class Judge {
   /** Owner of each slot, as the store has it. */
   readonly #owners = new Map<number, { readonly owner: string; readonly epoch: number }>()
   readonly #everDead = new Set<string>()
+  /** Sent, and not taken. */
+  readonly #refused = new Set<string>()
   readonly #discarded = new Set<string>()
   readonly #replays: Array<{ readonly messageId: string; readonly sink: string; readonly at: number }> = []
   /** Machine of each owner. */
@@ -63,6 +65,8 @@ export class Judge {
   /** Marks of each owner that it has not taken back. */
   readonly #marked = new Map<string, Set<string>>()
   readonly #deaths = new Map<string, number>()
+  /** So long after a sink was made known there may be relays that have not heard of it. */
+  readonly #graceMillis: number
   readonly #poisons: (message: Message.Message, sink: string) => boolean
   lateCalls = 0
   calls = 0
@@ -71,12 +75,14 @@ export class Judge {
     timeline: Timeline,
     log: EventLog,
     sinks: ReadonlyArray<SinkSettings>,
-    poisons: (message: Message.Message, sink: string) => boolean
+    poisons: (message: Message.Message, sink: string) => boolean,
+    graceMillis: number
   ) {
     this.#timeline = timeline
     this.#log = log
     this.#sinks = sinks
     this.#poisons = poisons
+    this.#graceMillis = graceMillis
     for (const { name } of sinks) this.#received.set(name, [])
   }
 
@@ -100,13 +106,18 @@ export class Judge {
   #wants(commit: Commit, { name, topics }: SinkSettings): boolean {
     return (
       topics.some((topic) => topic.name === commit.message.topic) &&
-      (this.#registeredAt.get(name) ?? Infinity) <= commit.at
+      (this.#registeredAt.get(name) ?? Infinity) + this.#graceMillis <= commit.at
     )
   }
 
   #hasOrGaveUp(messageId: string, sink: string): boolean {
     const pair = pairOf(messageId, sink)
     return this.#receivedPairs.has(pair) || this.#everDead.has(pair)
+  }
+
+  /** Sinks that everybody knows before anything is written. */
+  knownFromTheStart(names: ReadonlyArray<string>): void {
+    for (const name of names) this.#registeredAt.set(name, -Infinity)
   }
 
   committedNow(messages: ReadonlyArray<Message.Message>): void {
@@ -172,6 +183,11 @@ export class Judge {
     this.#received.get(sink)?.push({ message, at: this.#timeline.now })
     this.#receivedPairs.add(pairOf(message.id, sink))
     this.note(sink, `has ${this.#nameOf(message.id)}`)
+  }
+
+  /** A sink has not taken a message that it was sent. */
+  refused(sink: string, messages: ReadonlyArray<Message.Message>): void {
+    for (const { id } of messages) this.#refused.add(pairOf(id, sink))
   }
 
   #deadNow(letters: ReadonlyArray<OutboxStore.DeadLetter>): void {
@@ -336,8 +352,8 @@ export class Judge {
       for (const id of report.neverCommitted) this.accuse("never committed", `${id} at ${sink.name}`)
       for (const id of report.altered) this.accuse("altered", `${id} at ${sink.name}`)
       for (const { after, id } of report.disordered) {
-        // Where keys go on after a dead letter, it comes late when people requeue it.
-        if (sink.afterDeadLetter === "skip" && this.#everDead.has(pairOf(id, sink.name))) continue
+        // Where keys go on after a message that was refused, it may come later, requeued or sent by the next owner.
+        if (sink.afterDeadLetter === "skip" && this.#refused.has(pairOf(id, sink.name))) continue
         this.accuse("disorder", `${this.#nameOf(id)} at ${sink.name} after ${this.#nameOf(after)}`)
       }
       for (const replay of this.#replays.filter((one) => one.sink === sink.name)) {

@@ -64,6 +64,10 @@ export class Network {
     return dice.between(0.2, 3)
   }
 
+  get isCut(): boolean {
+    return this.machine.timeline.now < Math.max(this.cutUntil, this.#weather.awayUntil)
+  }
+
   hits(fault: Fault, probability: number): boolean {
     return this.#weather.has(fault) && this.#dice.chance(probability)
   }

@@ -68,6 +68,7 @@ export class OutsideSink {
             this.#dice.between(0.2, 4) + (isSlow ? this.#dice.between(0, 2 * this.settings.timeoutMillis) : 0)
           timeline.after(there, () => {
             const outcome = this.#take(batch, network)
+            this.#noteRefused(batch, outcome)
             if (outcome._tag === "Silence") return
             timeline.after(this.#dice.between(0.2, 4), () =>
               machine.post(() => resume(this.#replyOf(outcome)))
@@ -75,6 +76,13 @@ export class OutsideSink {
           })
         })
     }
+  }
+
+  /** A message by itself can be blamed for a call that fails. */
+  #noteRefused(batch: ReadonlyArray<Message.Message>, outcome: Outcome): void {
+    const ids = new Set(outcome._tag === "Answer" ? outcome.rejections.map(({ messageId }) => messageId) : [])
+    const isBlamed = outcome._tag !== "Answer" && batch.length === 1
+    this.#judge.refused(this.settings.name, isBlamed ? batch : batch.filter(({ id }) => ids.has(id)))
   }
 
   #replyOf(outcome: Exclude<Outcome, { readonly _tag: "Silence" }>) {

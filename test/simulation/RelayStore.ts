@@ -21,7 +21,7 @@ const feed = (network: Network, server: Machine, opened: OutboxStore.Feed): Outb
   let isLost = false
   const next = Effect.async<ReadonlyArray<OutboxStore.Stored>, OutboxError.OutboxError>((resume) => {
     const { machine } = network
-    isLost ||= network.hits("feeds", 0.02)
+    isLost ||= network.isCut || network.hits("feeds", 0.02)
     if (isLost)
       return void machine.timeline.after(network.delay(), () =>
         machine.post(() => resume(Effect.fail(lost("FeedLost", "feed"))))

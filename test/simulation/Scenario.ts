@@ -52,7 +52,11 @@ export const faults = [
   /** Clocks are minutes off, and run at slightly different speeds. */
   "skew",
   /** Keys have messages of two topics, and not every sink wants both. */
-  "mixedTopics"
+  "mixedTopics",
+  /** The last sink is added while all goes on: relays without it are stopped, one by one, and others start. */
+  "lateSink",
+  /** Records that are no messages appear. */
+  "corruption"
 ] as const
 
 export type Fault = (typeof faults)[number]

@@ -59,6 +59,7 @@ class Simulation {
   #processes: Array<RelayProcess> = []
   #started = 0
   #isStormy = true
+  #isBeforeLateSink = false
   #duplicates = 0
 
   constructor(seed: number, options: Options) {
@@ -76,7 +77,8 @@ class Simulation {
     )
     this.#memory = { ...memory, admin: this.#bug?.admin?.(memory.admin) ?? memory.admin }
     this.judge = new Judge(this.timeline, this.log, this.scenario.sinks, (message, sink) =>
-      this.#isPoison(message, sink)
+      this.#isPoison(message, sink),
+      this.scenario.leaseMillis
     )
     this.#sinks = this.scenario.sinks.map(
       (settings) => new OutsideSink(settings, this.judge, new Dice(seed, `sink ${settings.name}`))
@@ -146,8 +148,9 @@ class Simulation {
   }
 
   #drawAllSinks(): boolean {
-    const canLack = this.#isStormy && this.#has("missingSinks") && this.#sinks.length > 1
-    return !canLack || this.#dice.chance(0.5)
+    if (!this.#isStormy || this.#sinks.length === 1) return true
+    if (this.#isBeforeLateSink) return false
+    return !this.#has("missingSinks") || this.#dice.chance(0.5)
   }
 
   #crash(process: RelayProcess): void {
@@ -219,8 +222,16 @@ class Simulation {
       () => void (this.#dice.pick(this.#sinks).awayUntil = this.timeline.now + this.#dice.between(50, 8_000))
     ],
     ["people", () => this.#people.tidy()],
-    ["replays", () => this.#people.replay()]
+    ["replays", () => this.#people.replay()],
+    ["corruption", () => this.#corrupt()]
   ]
+
+  #corrupt(): void {
+    const id = `corrupt${this.#seeds.id()}`
+    const slot = Slot.ofKey(this.#dice.pick(this.scenario.keys))
+    this.judge.note("writer", `${id} in slot ${slot}`)
+    Effect.runSync(this.#memory.insertCorrupt(id, slot))
+  }
 
   #every(millis: number, act: () => void): void {
     const again = () => {
@@ -231,21 +242,37 @@ class Simulation {
     this.timeline.after(this.#dice.between(0, millis), again)
   }
 
+  /** Sinks are known before anything is written, so that all of it is for all of them; but for one that comes late. */
+  #registerSinks(): void {
+    const { sinks, stormMillis } = this.scenario
+    this.#isBeforeLateSink = this.#has("lateSink") && sinks.length > 1
+    const known = this.#isBeforeLateSink ? sinks.slice(0, -1) : sinks
+    const registered = known.map(({ name, topics }) => ({
+      name,
+      topics: topics.map((topic) => topic.name),
+      isMirror: false
+    }))
+    Effect.runSync(this.#memory.store.registerSinks(registered))
+    this.judge.knownFromTheStart(known.map(({ name }) => name))
+    if (this.#isBeforeLateSink) this.timeline.after(stormMillis / 3, () => this.#addLateSink())
+  }
+
+  #addLateSink(): void {
+    this.#isBeforeLateSink = false
+    this.judge.note("people", "add a sink")
+    for (const process of this.#living) {
+      this.timeline.after(this.#dice.between(0, this.scenario.stormMillis / 3), () => {
+        if (process.machine.isDead || !this.#isStormy) return
+        this.#stop(process)
+        this.#start(true)
+      })
+    }
+  }
+
   run(): void {
     const { faultEvery, relays, stormMillis, writeEvery } = this.scenario
-    // Sinks are known before anything is written, so that all of it is for all of them.
-    Effect.runSync(
-      this.judge
-        .watch(this.#memory.store, this.#server)
-        .registerSinks(
-          this.scenario.sinks.map(({ name, topics }) => ({
-            name,
-            topics: topics.map((topic) => topic.name),
-            isMirror: false
-          }))
-        )
-    )
-    for (let at = 0; at < relays; at++) this.#start(at === 0 || this.#drawAllSinks())
+    this.#registerSinks()
+    for (let at = 0; at < relays; at++) this.#start(this.#drawAllSinks())
     this.#every(writeEvery, () => {
       if (!this.#writers.isDone) this.#writers.write()
     })
@@ -296,6 +323,7 @@ class Simulation {
     this.judge.note("judge", "mended")
     for (const sink of this.#sinks) sink.isMended = true
     this.#people.discard({ reason: "KilledRelay" })
+    this.#people.discard({ reason: "Corrupt" })
     this.#people.requeue({})
     const isDone = () => {
       // Behind one message that kills may have waited another.

@@ -1,4 +1,4 @@
-import { Clock, Data, Duration, Effect, Metric, Random } from "effect"
+import { Clock, Data, Duration, Effect, Exit, Metric, Random } from "effect"
 import * as Backoff from "./Backoff.ts"
 import * as BatchOutcome from "./BatchOutcome.ts"
 import * as CallWatch from "./CallWatch.ts"
@@ -63,16 +63,26 @@ export const make = (
   let sweptAt = 0
 
   /** Blocked keys are read after their slots have begun to join, so that none is missed. */
-  const readBlockedKeys = Effect.gen(function* () {
-    if (state.unread.size === 0) return
+  const readBlockedKeys = Effect.suspend(() => {
+    if (state.unread.size === 0) return Effect.void
     const slots = new Set(state.unread)
     const known = order.writtenParked(slots)
-    const keys = yield* store.blockedKeys({ sink: sink.name, slots: [...slots] })
-    const owned = keys
-      .map((key) => [key, Slot.ofKey(key)] as const)
-      .filter(([, slot]) => state.owned.has(slot))
-    order.setParked(known, owned)
-    for (const slot of slots) state.unread.delete(slot)
+    // Whoever adds one of them again means another read.
+    state.unread.clear()
+    return store.blockedKeys({ sink: sink.name, slots: [...slots] }).pipe(
+      Effect.map((keys) => {
+        const bySlot = keys.map((key) => [key, Slot.ofKey(key)] as const)
+        order.setParked(
+          known,
+          bySlot.filter(([, slot]) => state.owned.has(slot))
+        )
+      }),
+      Effect.onExit((exit) =>
+        Effect.sync(() => {
+          if (Exit.isFailure(exit)) for (const slot of slots) state.unread.add(slot)
+        })
+      )
+    )
   })
 
   const isMine = (slot: number) => state.owned.has(slot) && !state.yielding.has(slot)

@@ -120,11 +120,13 @@ export class LaneOrder {
     this.#stretchOf(delivery.message)?.waiting.push(delivery)
   }
 
-  /** Something of these slots may be behind, and new messages are to follow it closely. */
+  /** Something of these slots may be behind, and new messages are to follow it closely. A read under way may have missed it. */
   join(slots: Iterable<number>): void {
     for (const slot of slots) {
       const known = this.#slots.get(slot)
-      if (known === undefined) this.#slots.set(slot, { isJoining: true, waiting: this.#takeOverKeys(slot) })
+      const fresh = known ?? { isJoining: true, waiting: this.#takeOverKeys(slot) }
+      // Another object: what is settled in the eyes of a read that has begun is so no more.
+      this.#slots.set(slot, { ...fresh })
     }
   }
 
@@ -294,11 +296,13 @@ export class LaneOrder {
    * @param except slots of which not enough is known yet, or that are about to go
    */
   settled(except: ReadonlySet<number>): Settled {
-    const slots = new Set<number>()
-    const keys = new Set<string>()
-    for (const [slot, stretch] of this.#slots) if (stretch.isJoining && !except.has(slot)) slots.add(slot)
+    const slots = new Map<number, Stretch>()
+    const keys = new Map<string, Stretch>()
+    for (const [slot, stretch] of this.#slots) {
+      if (stretch.isJoining && !except.has(slot)) slots.set(slot, stretch)
+    }
     for (const [key, stretch] of this.#keys) {
-      if (stretch.isJoining && !except.has(stretch.slot)) keys.add(key)
+      if (stretch.isJoining && !except.has(stretch.slot)) keys.set(key, stretch)
     }
     const exclude = (key: string, slot: number) => {
       slots.delete(slot)
@@ -312,16 +316,15 @@ export class LaneOrder {
   /** A read that began when these were settled has ended, and all it found is delivered: they flow. Returns what waited, in order. */
   flow(settled: Settled): ReadonlyArray<Delivery> {
     const waited: Array<Delivery> = []
-    const release = <K>(stretches: Map<K, Stretch>, names: ReadonlySet<K>) => {
-      for (const name of names) {
-        const stretch = stretches.get(name)
-        if (stretch?.isJoining !== true) continue
+    const release = <K>(stretches: Map<K, Stretch>, of: ReadonlyMap<K, Stretch>) => {
+      for (const [name, stretch] of of) {
+        if (stretches.get(name) !== stretch || !stretch.isJoining) continue
         stretches.delete(name)
         waited.push(...stretch.waiting)
       }
     }
-    release(this.#slots, settled.slots)
-    release(this.#keys, settled.keys)
+    release<number>(this.#slots, settled.slots)
+    release<string>(this.#keys, settled.keys)
     return waited
   }
 
@@ -339,6 +342,6 @@ export class LaneOrder {
 }
 
 export interface Settled {
-  readonly slots: ReadonlySet<number>
-  readonly keys: ReadonlySet<string>
+  readonly slots: ReadonlyMap<number, Stretch>
+  readonly keys: ReadonlyMap<string, Stretch>
 }

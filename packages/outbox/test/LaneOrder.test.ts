@@ -58,6 +58,16 @@ describe("the order of a lane", () => {
     expect(lane.wayOf(a2)).toBe("flow")
   })
 
+  it("lets nothing flow that has joined again since the read began", () => {
+    const lane = order()
+    lane.join([a1.slot])
+    const settled = lane.settled(none)
+    lane.keep(delivery(a1))
+    lane.join([a1.slot])
+    expect(lane.flow(settled)).toEqual([])
+    expect(lane.flow(lane.settled(none))).toHaveLength(1)
+  })
+
   it("sends nothing of a read at or after what began to leave before or during it", () => {
     const lane = order()
     lane.fallBehind([a1.slot])
