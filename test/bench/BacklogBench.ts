@@ -42,6 +42,11 @@ export interface BacklogResult {
   }
 }
 
+/** Fewer come in so few batches that there is no rate. */
+const leastMessages = 5_000
+
+const scaled = (messages: number, scale: number) => Math.max(leastMessages, Math.round(messages * scale))
+
 /** How often the few messages are drained for once that the many are: it takes that little. */
 const fewPerMany = 3
 
@@ -120,7 +125,7 @@ const drains = (servers: Servers, rounds: number, scale: number) =>
       servers,
       "backlog_warm_up",
       Effect.gen(function* () {
-        const messages = Math.round(100_000 * scale)
+        const messages = scaled(100_000, scale)
         yield* BenchOutbox.fill(0, messages)
         const monitored = { ...settings, database: "backlog_warm_up", monitors: true }
         const { read } = (yield* drain(host, monitored, messages, ["log"])).report
@@ -144,9 +149,9 @@ const drains = (servers: Servers, rounds: number, scale: number) =>
     const many: Array<Side> = []
     for (let at = 0; at < rounds; at++) {
       for (let n = 0; n < fewPerMany; n++) {
-        few.push(yield* sample(Math.round(10_000 * scale), `backlog_few_${at}_${n}`))
+        few.push(yield* sample(scaled(10_000, scale), `backlog_few_${at}_${n}`))
       }
-      many.push(yield* sample(Math.round(1_000_000 * scale), `backlog_many_${at}`))
+      many.push(yield* sample(scaled(1_000_000, scale), `backlog_many_${at}`))
     }
     const { peakRssBytes } = yield* host.report
     const sides = { few: summary(few), many: summary(many) }
@@ -159,8 +164,8 @@ const drains = (servers: Servers, rounds: number, scale: number) =>
 
 const deadSink = (servers: Servers, rounds: number, scale: number) =>
   Effect.gen(function* () {
-    const messages = Math.round(100_000 * scale)
-    const behind = Math.round(1_000_000 * scale)
+    const messages = scaled(100_000, scale)
+    const behind = scaled(1_000_000, scale)
     const host = yield* RelayHost.make
     const dead = yield* startRedis
     const healthy = ["log", "second-log"]

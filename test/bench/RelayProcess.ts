@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import { MongoDatabase, MongoIndexes, MongoOutbox } from "@twinbox/mongodb"
 import { Relay } from "@twinbox/outbox"
@@ -44,6 +45,16 @@ const monitor = (life: Life) =>
     })
   })
 
+/**
+ * The most memory that this process ever had, by Linux. What `resourceUsage` says begins with the memory of the process
+ * that forked this one; elsewhere it has to do.
+ */
+const peakRssBytes = Effect.promise(async () => {
+  const status = await readFile("/proc/self/status", "utf8").catch(() => "")
+  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]
+  return Number(kibibytes ?? process.resourceUsage().maxRSS) * 1_024
+})
+
 const report = (life: Life | undefined) =>
   Effect.gen(function* () {
     const { system, user } = process.cpuUsage()
@@ -56,7 +67,7 @@ const report = (life: Life | undefined) =>
       read: life?.read,
       cpuMillis: (user + system) / 1_000,
       rssBytes: process.memoryUsage.rss(),
-      peakRssBytes: process.resourceUsage().maxRSS * 1_024
+      peakRssBytes: yield* peakRssBytes
     }
     return result
   })

@@ -21,6 +21,8 @@ const { values } = parseArgs({
 
 const print = (text: string) => Effect.sync(() => void process.stdout.write(`${text}\n`))
 
+const endWith = (code: number) => Effect.sync(() => void (process.exitCode = code))
+
 const minutes = Number(values.minutes)
 const givenSeed = values.seed === undefined ? undefined : Number(values.seed)
 const isUsable = minutes >= 0 && (givenSeed === undefined || Number.isSafeInteger(givenSeed))
@@ -49,7 +51,9 @@ const main = Effect.gen(function* () {
   yield* print(`\n${ChaosReport.table(outcome)}`)
   if (outcome.verdict.violations.length === 0) return
   yield* print(ChaosReport.lastWords(outcome))
-  yield* Effect.sync(() => (process.exitCode = 1))
+  yield* endWith(1)
 })
 
-NodeRuntime.runMain(values.help || !isUsable ? print(usage) : main)
+const refuse = Effect.zipRight(print(usage), endWith(2))
+
+NodeRuntime.runMain(values.help ? print(usage) : isUsable ? main : refuse)

@@ -101,7 +101,8 @@ const code = {
   writeConflict: 112,
   transactionTooLarge: 257,
   bsonObjectTooLarge: 10334,
-  duplicateKey: 11000
+  duplicateKey: 11000,
+  interrupted: 11601
 } as const
 
 const labels = {
@@ -115,8 +116,12 @@ const hasLabel = (error: unknown, label: string): boolean =>
 /** Whether the whole transaction may be run again. */
 export const isTransient = (error: unknown): boolean => hasLabel(error, labels.transient)
 
-/** Whether only the commit may be sent again. */
-export const isUnknownCommit = (error: unknown): boolean => hasLabel(error, labels.unknownCommit)
+const isInterrupted = (error: unknown): boolean =>
+  error instanceof MongoServerError && error.code === code.interrupted
+
+/** Whether only the commit may be sent again. Somebody who ends the session may meet it before it took effect, or after. */
+export const isUnknownCommit = (error: unknown): boolean =>
+  hasLabel(error, labels.unknownCommit) || isInterrupted(error)
 
 /** Whether two writers met at one document. */
 export const isWriteConflict = (error: unknown): boolean =>
@@ -128,6 +133,7 @@ export const isAuthenticationFailure = (error: unknown): boolean =>
 const isUnreachable = (error: unknown): boolean =>
   error instanceof MongoNetworkError ||
   error instanceof MongoServerSelectionError ||
+  isInterrupted(error) ||
   (error instanceof DriverError && (error.hasErrorLabel("RetryableWriteError") || isTransient(error)))
 
 /** Documents that cannot be encoded: over 16 MB, or past the driver's buffers. */
