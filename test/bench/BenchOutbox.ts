@@ -2,6 +2,7 @@ import { MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
 import { Key, OutboxStore, Slot } from "@twinbox/outbox"
 import { Effect, Schedule } from "effect"
 import * as BenchCustomer from "./BenchCustomer.ts"
+import { within } from "./TimeLimit.ts"
 
 /** Records of one insert. */
 const chunkSize = 5_000
@@ -60,4 +61,4 @@ export const owes = (sink: string) =>
 /** Waits until the outbox is empty. */
 export const emptied = Effect.flatMap(OutboxStore.OutboxStore, ({ depth }) =>
   Effect.repeat(Effect.orDie(depth), { until: (messages) => messages === 0, schedule: lookEvery })
-)
+).pipe(within("10 minutes", "the outbox was empty"))

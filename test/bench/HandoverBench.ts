@@ -90,7 +90,7 @@ const measure = (servers: Servers, rounds: number, seconds: number) =>
     const redis = yield* RedisConnection.RedisConnection
     const { mongoUri, redisUrl } = servers
     const members = yield* Effect.forEach(Array.from({ length: relays }), (_, at) =>
-      Effect.map(RelayHost.make, (host): Member => ({
+      Effect.map(RelayHost.make(), (host): Member => ({
         host,
         start: host.start({
           mongoUri,

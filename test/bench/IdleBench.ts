@@ -20,7 +20,7 @@ const settleWithin = "10 seconds"
 const measure = (servers: Servers, seconds: number) =>
   Effect.gen(function* () {
     const { db } = yield* MongoDatabase.MongoDatabase
-    const host = yield* RelayHost.make
+    const host = yield* RelayHost.make()
     yield* host.start({
       mongoUri: servers.mongoUri,
       database: db.databaseName,

@@ -19,10 +19,10 @@ const stopWithin = "10 seconds"
 
 const program = fileURLToPath(new URL("RelayProcess.ts", import.meta.url))
 
-const spawn = () =>
+const spawn = (nodeOptions: ReadonlyArray<string>) =>
   fork(program, {
     execPath: process.execPath,
-    execArgv: ["--conditions=twinbox-source"],
+    execArgv: ["--conditions=twinbox-source", ...nodeOptions],
     // Keeps what a reply holds as it is, `undefined` and dates too.
     serialization: "advanced",
     env: {
@@ -66,14 +66,18 @@ const ask = (child: ChildProcess, request: Request) =>
     // An answer that nobody waits for would be taken for that of the next request.
   }).pipe(Effect.uninterruptible)
 
-/** Starts the process, which ends with the scope. */
-export const make: Effect.Effect<RelayHost, never, Scope.Scope> = Effect.gen(function* () {
-  const child = yield* Effect.acquireRelease(Effect.sync(spawn), end)
-  const turn = yield* Effect.makeSemaphore(1)
-  const call = (request: Request) => turn.withPermits(1)(ask(child, request))
-  return {
-    start: (settings) => Effect.asVoid(call({ _tag: "Start", settings })),
-    stop: Effect.asVoid(call({ _tag: "Stop" })),
-    report: call({ _tag: "Report" })
-  }
-})
+/** Starts the process, with these options of Node beside those of the bench; it ends with the scope. */
+export const make = (nodeOptions: ReadonlyArray<string> = []): Effect.Effect<RelayHost, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const child = yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(nodeOptions)),
+      end
+    )
+    const turn = yield* Effect.makeSemaphore(1)
+    const call = (request: Request) => turn.withPermits(1)(ask(child, request))
+    return {
+      start: (settings) => Effect.asVoid(call({ _tag: "Start", settings })),
+      stop: Effect.asVoid(call({ _tag: "Stop" })),
+      report: call({ _tag: "Report" })
+    }
+  })

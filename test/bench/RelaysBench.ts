@@ -18,6 +18,8 @@ export interface RelaysResult {
 
 const counts = [0, 1, 3, 10]
 
+const warmUpSeconds = 2
+
 interface Sample {
   readonly savesPerSecond: number
   readonly deliveredPerSecond: number
@@ -68,9 +70,10 @@ const compare = (
     const samples = new Map<number, Array<Sample>>(counts.map((count) => [count, []]))
     // The first round only warms up.
     for (let at = 0; at <= rounds; at++) {
+      const long = at === 0 ? Math.min(warmUpSeconds, seconds) : seconds
       for (const count of counts) {
         const database = `relays_${groupCommit ? "group" : "single"}_${at}_${count}`
-        const one = yield* sample(servers, hosts.slice(0, count), groupCommit, database, seconds)
+        const one = yield* sample(servers, hosts.slice(0, count), groupCommit, database, long)
         if (at > 0) samples.get(count)?.push(one)
       }
     }
@@ -91,7 +94,7 @@ const compare = (
 export const run = (servers: Servers, rounds: number, seconds: number) =>
   Effect.gen(function* () {
     const hosts = yield* Effect.forEach(
-      Array.from({ length: Math.max(...counts) }, () => RelayHost.make),
+      Array.from({ length: Math.max(...counts) }, () => RelayHost.make()),
       (host) => host
     )
     const grouped = yield* compare(servers, hosts, true, rounds, seconds)
@@ -103,6 +106,6 @@ export const figures = (results: ReadonlyArray<RelaysResult>): ReadonlyArray<Fig
   results
     .filter(({ relays }) => relays > 0)
     .map(({ groupCommit, ratio, relays }) => ({
-      name: `(h) saves${groupCommit ? " with group commit" : ""}, ${relays} relays / none`,
+      name: `(h) saves${groupCommit ? " with group commit" : ""}, ${relays} ${relays === 1 ? "relay" : "relays"} / none`,
       measured: ratio
     }))

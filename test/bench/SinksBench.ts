@@ -9,6 +9,7 @@ import { median, percentile, round } from "./Measure.ts"
 import * as RelayHost from "./RelayHost.ts"
 import { nowMillis, type Report, type SinkSettings } from "./RelayProtocol.ts"
 import * as Slots from "./Slots.ts"
+import { within } from "./TimeLimit.ts"
 
 /** What a sink got in a while. */
 export interface Received {
@@ -103,7 +104,7 @@ const caughtUp = (relay: RelayHost.RelayHost) =>
       return flows && (yield* BenchOutbox.owes(outage)) === 0
     }),
     { until: (isDone) => isDone, schedule: lookEvery }
-  )
+  ).pipe(within("30 minutes", "the sink had caught up"))
 
 interface World {
   readonly relay: RelayHost.RelayHost
@@ -182,7 +183,7 @@ const measure = (servers: Servers, rounds: number, seconds: number) =>
   Effect.gen(function* () {
     const { db } = yield* MongoDatabase.MongoDatabase
     const far = yield* startRedis
-    const relay = yield* RelayHost.make
+    const relay = yield* RelayHost.make()
     yield* relay.start({
       mongoUri: servers.mongoUri,
       database: db.databaseName,

@@ -1,6 +1,7 @@
 import { MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
 import { Effect, Schedule } from "effect"
 import { nowMillis } from "./RelayProtocol.ts"
+import { within } from "./TimeLimit.ts"
 
 /** Slots as the database shows them. */
 export interface Shares {
@@ -33,7 +34,9 @@ const isSettled = ({ counts, free }: Shares, relays: number) =>
   counts.length === relays && free.length === 0 && Math.max(...counts) - Math.min(...counts) <= 1
 
 const until = (isDone: (shares: Shares) => boolean) =>
-  Effect.repeat(look, { until: isDone, schedule: lookEvery })
+  Effect.repeat(look, { until: isDone, schedule: lookEvery }).pipe(
+    within("1 minute", "relays had come or gone, and owned every slot in equal shares")
+  )
 
 /** Waits for so many relays to take part. */
 export const joined = (relays: number) => until(({ members }) => members === relays)

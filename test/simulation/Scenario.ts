@@ -123,8 +123,8 @@ export const draw = (
   return {
     seed,
     faults: new Set([...drawn.filter((fault) => !without.has(fault)), ...added]),
-    stormMillis: dice.pick([6_000, 12_000, 25_000]),
-    relays: dice.pick([1, 2, 2, 3, 4]),
+    stormMillis: dice.pick([5_000, 9_000, 18_000]),
+    relays: dice.pick([1, 2, 2, 2, 3, 3, 4]),
     sinks: all.slice(0, dice.pick([1, 2, 2, 3])),
     leaseMillis: dice.pick([1_500, 3_000]),
     sweepMillis: dice.pick([2_000, 10_000, 30_000]),
@@ -132,7 +132,7 @@ export const draw = (
     maxInFlight: dice.pick([5, 30, 1_000]),
     keys: Array.from({ length: dice.whole(1, 8) }, (_, at) => `customer/${at}`),
     writeEvery: dice.pick([100, 400, 1_000]),
-    messages: dice.pick([20, 60, 150]),
+    messages: dice.pick([15, 40, 100]),
     faultEvery: dice.pick([500, 1_500, 4_000]),
     keepDelivered: dice.pick([0, 60_000])
   }

@@ -76,8 +76,11 @@ class Simulation {
       Effect.withClock(OutboxMemory.make({ keepDelivered: this.scenario.keepDelivered }), this.#server.clock)
     )
     this.#memory = { ...memory, admin: this.#bug?.admin?.(memory.admin) ?? memory.admin }
-    this.judge = new Judge(this.timeline, this.log, this.scenario.sinks, (message, sink) =>
-      this.#isPoison(message, sink),
+    this.judge = new Judge(
+      this.timeline,
+      this.log,
+      this.scenario.sinks,
+      (message, sink) => this.#isPoison(message, sink),
       this.scenario.leaseMillis
     )
     this.#sinks = this.scenario.sinks.map(

@@ -6,6 +6,9 @@ import type { OutsideSink } from "./OutsideSink.ts"
 import type { Fault, Scenario } from "./Scenario.ts"
 import { audits, customers, reminders } from "./Topics.ts"
 
+/** Each of them kills several processes before it is found. */
+const maxPoisons = 2
+
 /** Those who write to the outbox: in transactions, some of which abort. */
 export class Writers {
   readonly #memory: OutboxMemory.OutboxMemory
@@ -15,6 +18,7 @@ export class Writers {
   readonly #dice: Dice
   readonly #clock: Clock.Clock
   #written = 0
+  #poisons = 0
 
   constructor(
     memory: OutboxMemory.OutboxMemory,
@@ -81,8 +85,10 @@ export class Writers {
   #natural(draft: Message.Draft): Message.Draft {
     const dice = this.#dice
     for (const sink of this.#sinks) {
-      if (this.#has("poison") && dice.chance(0.01)) sink.setNature(draft.id, { isPoison: true })
-      else if (this.#has("chokes") && dice.chance(0.03)) sink.setNature(draft.id, { chokes: true })
+      if (this.#has("poison") && this.#poisons < maxPoisons && dice.chance(0.02)) {
+        this.#poisons += 1
+        sink.setNature(draft.id, { isPoison: true })
+      } else if (this.#has("chokes") && dice.chance(0.03)) sink.setNature(draft.id, { chokes: true })
       else if (this.#has("rejections") && dice.chance(0.05)) sink.setNature(draft.id, { isRejected: true })
       else if (this.#has("refusals") && dice.chance(0.05))
         sink.setNature(draft.id, { refusals: dice.whole(1, 3) })

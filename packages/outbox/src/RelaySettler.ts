@@ -1,4 +1,4 @@
-import { Array as Arr, Chunk, type Context, Effect, Metric, Queue } from "effect"
+import { Array as Arr, type Context, Effect, Metric } from "effect"
 import * as Backoff from "./Backoff.ts"
 import * as Delivery from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
@@ -65,8 +65,9 @@ export const make = ({
   written
 }: Environment): Effect.Effect<Settler> =>
   Effect.gen(function* () {
-    // Not bounded here: what can be in it is bounded by `InFlight`.
-    const queue = yield* Queue.unbounded<Delivery.Delivery>()
+    /** Bounded by what the relay lets in: see `InFlight`. A queue would hand its first item over alone, and double the writes. */
+    const waiting: Array<Delivery.Delivery> = []
+    const arrived = yield* Effect.makeLatch()
 
     /** What is too large for one write is written in halves. One settlement that is too large by itself stays undone. */
     const settle = (settlements: ReadonlyArray<Settlement>): Effect.Effect<void, OutboxError> => {
@@ -110,7 +111,9 @@ export const make = ({
       })
 
     const step = Effect.gen(function* () {
-      const batch = Chunk.toReadonlyArray(yield* Queue.takeBetween(queue, 1, maxBatch))
+      yield* arrived.await
+      const batch = waiting.splice(0, maxBatch)
+      if (waiting.length === 0) arrived.unsafeClose()
       const [owed, confirmed] = Arr.partition(batch, Delivery.isConfirmed)
       yield* confirm(confirmed)
       yield* inFlight.settled(confirmed)
@@ -118,7 +121,11 @@ export const make = ({
       yield* Metric.set(OutboxMetrics.inFlight, inFlight.size)
     })
     return {
-      offer: (deliveries) => Effect.asVoid(Queue.offerAll(queue, deliveries)),
+      offer: (deliveries) =>
+        Effect.sync(() => {
+          waiting.push(...deliveries)
+          arrived.unsafeOpen()
+        }),
       settle,
       run: Effect.forever(step)
     }
