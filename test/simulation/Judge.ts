@@ -354,6 +354,9 @@ export class Judge {
       for (const { after, id } of report.disordered) {
         // Where keys go on after a message that was refused, it may come later, requeued or sent by the next owner.
         if (sink.afterDeadLetter === "skip" && this.#refused.has(pairOf(id, sink.name))) continue
+        // What was written before a sink was known comes to it by replay only.
+        const commit = this.committed.get(id)
+        if (commit !== undefined && !this.#wants(commit, sink)) continue
         this.accuse("disorder", `${this.#nameOf(id)} at ${sink.name} after ${this.#nameOf(after)}`)
       }
       for (const replay of this.#replays.filter((one) => one.sink === sink.name)) {

@@ -39,6 +39,9 @@ export interface Outcome {
 /** How long an outbox may take to come to rest when nothing goes wrong any more. */
 const restWithin = 300_000
 
+/** How long new messages may take then; a relay that has just lost its feed opens the next after two seconds or so. */
+const probeWithin = 5_000
+
 /** How long a relay may take to stop cleanly, faults and all. */
 const stopWithin = 30_000
 
@@ -336,7 +339,7 @@ class Simulation {
     }
     if (!this.#rest("what was requeued", () => isDone() && this.#isFlowing())) return
     this.#writers.probe()
-    const isQuick = this.timeline.runUntil(isDone, 50, 2_000)
+    const isQuick = this.timeline.runUntil(isDone, 50, probeWithin)
     if (!isQuick) this.judge.accuse("no progress", `new messages: ${this.#describe()}`)
   }
 

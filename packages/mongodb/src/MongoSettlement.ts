@@ -17,6 +17,9 @@ const byId = { _id: 1 } as const
 
 const idsIn = (ids: ReadonlyArray<string>): Filter<OutboxRecord> => ({ _id: { $in: ids.map(idValue) } })
 
+/** What has been left behind meanwhile is owed again. */
+const readyOf = (ids: ReadonlyArray<string>): Filter<OutboxRecord> => ({ ...idsIn(ids), state: "ready" })
+
 /** Nobody owes it and nobody gave it up: every sink has it. */
 const isConfirmed = ({ behind, dead }: OutboxStore.Settlement): boolean =>
   behind.length === 0 && dead.length === 0
@@ -132,7 +135,7 @@ export const make = (
             )
           ),
     confirm: (messages) =>
-      messages.length === 0 ? Effect.void : retire("confirm", idsIn(messages.map(({ id }) => id))),
+      messages.length === 0 ? Effect.void : retire("confirm", readyOf(messages.map(({ id }) => id))),
     settle,
     settleBehind
   }

@@ -68,7 +68,7 @@ export const make = (
               registered.map(({ isMirror, name, topics }) => ({
                 updateOne: {
                   filter: { _id: name },
-                  update: { $set: { topics: [...topics], isMirror } },
+                  update: { $set: { isMirror }, $addToSet: { topics: { $each: [...topics] } } },
                   upsert: true
                 }
               })),

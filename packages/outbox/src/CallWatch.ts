@@ -1,4 +1,5 @@
-import { Clock, Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
+import * as MonotonicClock from "./MonotonicClock.ts"
 import { SinkError } from "./Sink.ts"
 
 /** Keeps an eye on how long calls take. One of it serves a lane for all its calls, which come one after another. */
@@ -22,20 +23,20 @@ export const make = (sink: string, limit: Duration.DurationInput): CallWatch => 
       : // Whole milliseconds: a rest smaller than what the clock can tell would be slept for ever.
         Effect.zipRight(
           Effect.sleep(Duration.millis(Math.ceil(left))),
-          Effect.flatMap(Clock.currentTimeMillis, look)
+          Effect.flatMap(MonotonicClock.millis, look)
         )
   }
   return {
     timed: (call) =>
       Effect.ensuring(
         Effect.clockWith((clock) => {
-          startedMillis = clock.unsafeCurrentTimeMillis()
+          startedMillis = MonotonicClock.millisOf(clock)
           return call
         }),
         Effect.sync(() => {
           startedMillis = undefined
         })
       ),
-    expired: Effect.flatMap(Clock.currentTimeMillis, look)
+    expired: Effect.flatMap(MonotonicClock.millis, look)
   }
 }

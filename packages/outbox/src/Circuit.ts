@@ -36,8 +36,11 @@ export class Circuit {
   fail(nowMillis: number, random: number): number {
     this.#failures += 1
     this.#awaySinceMillis ??= nowMillis
-    if (nowMillis - this.#awaySinceMillis >= this.#patienceMillis) this.#isOpen = true
-    return delayMillis(pauses, this.#failures, random)
+    const patienceLeft = this.#awaySinceMillis + this.#patienceMillis - nowMillis
+    if (patienceLeft <= 0) this.#isOpen = true
+    const pause = delayMillis(pauses, this.#failures, random)
+    // Whoever waits for the circuit to open waits no longer than the patience lasts.
+    return this.#isOpen ? pause : Math.min(pause, Math.ceil(patienceLeft))
   }
 
   succeed(): void {

@@ -1,16 +1,9 @@
-import { Clock, Duration, Effect } from "effect"
+import { Duration, Effect } from "effect"
+import * as MonotonicClock from "./MonotonicClock.ts"
 import type { Lease, SlotState } from "./OutboxStore.ts"
 
 /** Looks again after so long whether the lease has been renewed. */
 const lookAgain = Duration.millis(20)
-
-const nanosPerMilli = 1_000_000
-
-/** Milliseconds of a clock that only ever goes forward; of no use outside this process. */
-export const monotonicMillis: Effect.Effect<number> = Effect.map(
-  Clock.currentTimeNanos,
-  (nanos) => Number(nanos) / nanosPerMilli
-)
 
 /** The slots that a relay holds, and until when it may act on them. */
 export class Holding {
@@ -76,7 +69,7 @@ export class Holding {
 
   /** Waits until the relay knows that nobody can have taken over. */
   readonly permitted: Effect.Effect<void> = Effect.clockWith((clock) =>
-    this.holds(Number(clock.unsafeCurrentTimeNanos()) / nanosPerMilli)
+    this.holds(MonotonicClock.millisOf(clock))
       ? Effect.void
       : Effect.zipRight(
           Effect.sleep(lookAgain),

@@ -6,7 +6,7 @@ import * as Delivery from "./Delivery.ts"
 import * as Lane from "./LaneState.ts"
 import * as Key from "./Key.ts"
 import * as LaneVerdict from "./LaneVerdict.ts"
-import type { Message } from "./Message.ts"
+import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { DeadLetter, Stored } from "./OutboxStore.ts"
@@ -60,7 +60,7 @@ export const make = (
   let sizeLimit = options.batchSize
   /** Keys that have stopped in this pass: what follows of them waits for the next. */
   let stoppedNow = new Set<string>()
-  let sweptAt = 0
+  let sweptAt = -Infinity
 
   /** Blocked keys are read after their slots have begun to join, so that none is missed. */
   const readBlockedKeys = Effect.suspend(() => {
@@ -89,27 +89,22 @@ export const make = (
 
   const topics = new Set(sink.topics.map(({ name }) => name))
 
-  /** The sink takes these topics no more, and must not be given what it has not asked for. */
-  const forgo = (stored: ReadonlyArray<Stored>) => {
-    const unwanted = stored.filter((record) => record._tag === "Message").map(({ message }) => message)
-    const mine = unwanted.filter(({ slot, topic }) => !topics.has(topic) && isMine(slot))
-    return writeOutcome(mine, [])
-  }
-
   /** What of a read may be sent: slots can go and keys can stop while it goes on. */
   const sendable = (stored: ReadonlyArray<Stored>, stoppedAtStart: ReadonlySet<string>) =>
     stored.flatMap((record) => {
       if (record._tag === "Corrupt" || !isMine(record.message.slot)) return []
+      // What another version of the program has the sink take stays behind for that one.
       if (!order.isWithinRead(record.message) || !topics.has(record.message.topic)) return []
       const key = orderKey(record.message)
       return stoppedAtStart.has(key) || stoppedNow.has(key) ? [] : [Delivery.make(record, 1, Infinity)]
     })
 
   /** The key stops, and what waited for its stretch goes behind, too. A dead letter comes back to be written. */
-  const stop = (key: string, stopped: BatchOutcome.Stop, now: number, random: number) => {
+  const stop = (key: string, stopped: BatchOutcome.Stop, wall: number, now: number, random: number) => {
     const verdict = LaneVerdict.judge(stopped, order.stoppedAt(key), options, {
       sink: sink.name,
       nowMillis: now,
+      wallMillis: wall,
       random,
       successes: circuit.successes,
       isOrdered: key === stopped.refused.message.key
@@ -129,18 +124,16 @@ export const make = (
   const conclude = (answered: ReadonlyArray<Delivery.Delivery>, rejections: ReadonlyArray<Rejection>) =>
     Effect.gen(function* () {
       const { confirmed, stops } = BatchOutcome.split(answered, rejections, orderKey)
-      const now = yield* Clock.currentTimeMillis
+      const wall = yield* Clock.currentTimeMillis
+      const now = yield* MonotonicClock.millis
       const dead: Array<DeadLetter> = []
       for (const { message } of confirmed) order.goOn(orderKey(message))
       for (const [key, stopped] of stops) {
-        const { letter, waited } = stop(key, stopped, now, yield* Random.next)
+        const { letter, waited } = stop(key, stopped, wall, now, yield* Random.next)
         if (letter !== undefined) dead.push(letter)
         yield* Lane.leaveBehind(state, waited)
       }
-      yield* writeOutcome(
-        confirmed.map(({ message }) => message),
-        dead
-      )
+      yield* write(confirmed, dead)
       yield* Metric.incrementBy(deliveredHere, confirmed.length)
       yield* Metric.incrementBy(rejectedHere, rejections.length)
       yield* Metric.incrementBy(deadHere, dead.length)
@@ -150,12 +143,15 @@ export const make = (
       for (const [key] of stops) order.parkWritten(key)
     })
 
-  const writeOutcome = (confirmed: ReadonlyArray<Message>, dead: ReadonlyArray<DeadLetter>) => {
+  const write = (confirmed: ReadonlyArray<Delivery.Delivery>, dead: ReadonlyArray<DeadLetter>) => {
     if (confirmed.length + dead.length === 0) return Effect.void
-    const slots = [...confirmed, ...dead].map(({ slot }) => slot)
+    const messages = confirmed.map(({ message }) => message)
+    const slots = [...messages, ...dead].map(({ slot }) => slot)
     return shared
       .persistently(
-        Effect.suspend(() => store.settleBehind(shared.leaseOf(slots), sink.name, { confirmed, dead }))
+        Effect.suspend(() =>
+          store.settleBehind(shared.leaseOf(slots), sink.name, { confirmed: messages, dead })
+        )
       )
       .pipe(RelaySpans.settle(sink.name, confirmed.length + dead.length))
   }
@@ -214,7 +210,7 @@ export const make = (
   const pass = (slots: ReadonlyArray<number>) =>
     Effect.scoped(
       Effect.gen(function* () {
-        const now = yield* Clock.currentTimeMillis
+        const now = yield* MonotonicClock.millis
         order.beginRead()
         const settled = order.settled(new Set([...state.unread, ...state.yielding]))
         const due = order.dueKeys(now)
@@ -226,7 +222,6 @@ export const make = (
         const cursor = yield* store.readBehind({ sink: sink.name, slots, without })
         for (let batch = yield* cursor.next; batch.length > 0; batch = yield* cursor.next) {
           noteStrays(batch)
-          yield* Effect.uninterruptible(forgo(batch))
           found += yield* sendAll(batch, stopped)
         }
         for (const delivery of slowOnes) yield* send([delivery])
@@ -247,7 +242,7 @@ export const make = (
 
   /** Until something is left behind, a key is due, or it is time to look although nobody has said so. */
   const waitForWork = Effect.gen(function* () {
-    const due = (order.nextDueMillis ?? Infinity) - (yield* Clock.currentTimeMillis)
+    const due = (order.nextDueMillis ?? Infinity) - (yield* MonotonicClock.millis)
     // A key that is due can still be on its way to where passes find it.
     const limit = Math.min(Math.max(leastWaitMillis, due), sweepMillis)
     yield* Effect.timeoutOption(state.behindWork.await, Duration.millis(limit))
@@ -256,7 +251,7 @@ export const make = (
   const step = Effect.gen(function* () {
     state.behindWork.unsafeClose()
     yield* readBlockedKeys
-    const slots = slotsToRead(yield* Clock.currentTimeMillis)
+    const slots = slotsToRead(yield* MonotonicClock.millis)
     const found = slots.length === 0 ? 0 : yield* pass(slots)
     const hasJoined = found < joinBelow && slots.length > 0 && order.joinAll(state.yielding)
     if (found === 0 && !hasJoined) yield* waitForWork
@@ -275,7 +270,7 @@ export const make = (
 
   const away = (error: SinkError) =>
     Effect.gen(function* () {
-      const pause = yield* Lane.noteAway(state, error, yield* Clock.currentTimeMillis)
+      const pause = yield* Lane.noteAway(state, error, yield* MonotonicClock.millis)
       if (error.reason === "Timeout") yield* Effect.uninterruptible(blame(error))
       current = []
       if (circuit.isOpen && options.canFallBehind) {

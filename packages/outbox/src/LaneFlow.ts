@@ -4,6 +4,7 @@ import * as CallWatch from "./CallWatch.ts"
 import type { Delivery } from "./Delivery.ts"
 import * as Lane from "./LaneState.ts"
 import * as LaneVerdict from "./LaneVerdict.ts"
+import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { SinkError } from "./Sink.ts"
@@ -70,12 +71,13 @@ export const make = (
   }
 
   /** What is refused is sent again from behind, or is dead; what follows it of its key waits with it. */
-  const stop = (key: string, stopped: BatchOutcome.Stop, now: number, random: number) =>
+  const stop = (key: string, stopped: BatchOutcome.Stop, wall: number, now: number, random: number) =>
     Effect.suspend(() => {
       const { followers, refused } = stopped
       const verdict = LaneVerdict.judge(stopped, order.stoppedAt(key), options, {
         sink: sink.name,
         nowMillis: now,
+        wallMillis: wall,
         random,
         successes: circuit.successes,
         isOrdered: key === refused.message.key
@@ -100,16 +102,17 @@ export const make = (
   const conclude = ({ answered, gone, left, rejections }: SinkCalls.Sent) =>
     Effect.gen(function* () {
       const { confirmed, stops } = BatchOutcome.split(answered, rejections, orderKey)
-      const now = yield* Clock.currentTimeMillis
+      const wall = yield* Clock.currentTimeMillis
       current = left
       yield* Metric.update(batchSizeHere, answered.length)
       yield* Metric.incrementBy(deliveredHere, confirmed.length)
-      noteLatency(confirmed, now)
+      noteLatency(confirmed, wall)
       yield* Lane.finish(state, confirmed)
       yield* Lane.leaveBehind(state, gone)
       if (stops.size === 0) return
       yield* Metric.incrementBy(rejectedHere, rejections.length)
-      for (const [key, stopped] of stops) yield* stop(key, stopped, now, yield* Random.next)
+      const now = yield* MonotonicClock.millis
+      for (const [key, stopped] of stops) yield* stop(key, stopped, wall, now, yield* Random.next)
       yield* leaveWhatMayNotFlow
     })
 
@@ -124,7 +127,7 @@ export const make = (
   /** The sink is away: what it has not taken waits here, or goes behind once that has taken too long. */
   const away = (error: SinkError) =>
     Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
+      const now = yield* MonotonicClock.millis
       const pause = yield* Lane.noteAway(state, error, now)
       yield* Effect.uninterruptible(letGo(error))
       if (current.length === 0) return

@@ -13,6 +13,7 @@ export type Way = "flow" | "wait" | "behind"
 export interface StoppedKey {
   readonly slot: number
   readonly attempts: number
+  /** Of the monotonic clock. */
   readonly dueMillis: number
   /** The attempts that failed, newest last. */
   readonly history: ReadonlyArray<FailedAttempt>
@@ -203,7 +204,7 @@ export class LaneOrder {
     return keys
   }
 
-  /** When the next stopped key that a read would find is due, in milliseconds since the epoch. */
+  /** When the next stopped key that a read would find is due, by the monotonic clock. */
   get nextDueMillis(): number | undefined {
     let next: number | undefined
     for (const [key, { dueMillis }] of this.#stopped) {

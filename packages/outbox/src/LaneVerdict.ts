@@ -18,7 +18,10 @@ export interface Options {
 
 export interface Circumstances {
   readonly sink: string
+  /** Of the monotonic clock: decides when the next attempt is due. */
   readonly nowMillis: number
+  /** Time of day, for people. */
+  readonly wallMillis: number
   /** Uniform in [0, 1). */
   readonly random: number
   /** Calls of the sink that have succeeded so far. */
@@ -42,7 +45,7 @@ export const judge = (
 ): Verdict => {
   const { error, reason } = rejection
   const { id, slot } = refused.message
-  const history = historyOf(refused, before, { at: at.nowMillis, reason, error })
+  const history = historyOf(refused, before, { at: at.wallMillis, reason, error })
   const state = DeliveryState.rejected(
     before?.attempts ?? 0,
     rejection,
@@ -73,7 +76,7 @@ export const judge = (
       // On unordered topics nothing follows a message that could have to wait for it.
       blocks: options.afterDeadLetter === "park" && at.isOrdered,
       history,
-      at: at.nowMillis
+      at: at.wallMillis
     }
   }
 }

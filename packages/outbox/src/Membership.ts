@@ -17,6 +17,11 @@ interface Seen {
 export class Silence {
   #seen = new Map<string, Seen>()
 
+  /** Begins to count anew: nothing was heard of anybody for a while. */
+  forget(): void {
+    this.#seen = new Map()
+  }
+
   /** Notes what a view shows that was read at `nowMillis`, and returns the members that have been silent for too long. */
   observe(members: ReadonlyArray<Member>, nowMillis: number): ReadonlyArray<Member> {
     const before = this.#seen

@@ -182,6 +182,7 @@ const settling = (state: MemoryState): Pick<Store, "confirm" | "settle" | "settl
   confirm: (messages) =>
     Effect.sync(() => {
       for (const message of messages) {
+        if (state.rows.get(message.id)?.state !== "ready") continue
         state.remove(message.id)
         state.keep(message)
       }
@@ -226,7 +227,13 @@ const corruptOf = (row: Row): Stored => ({
 const upkeep = (
   state: MemoryState
 ): Pick<Store, "registerSinks" | "promote" | "sweepOrphans" | "depth" | "stats"> => ({
-  registerSinks: (sinks) => Effect.sync(() => sinks.forEach((sink) => state.sinks.set(sink.name, sink))),
+  registerSinks: (sinks) =>
+    Effect.sync(() => {
+      for (const { isMirror, name, topics } of sinks) {
+        const known = state.sinks.get(name)?.topics ?? []
+        state.sinks.set(name, { name, topics: [...new Set([...known, ...topics])], isMirror })
+      }
+    }),
   promote: (slots) =>
     Effect.sync(() => {
       const owned = new Set(slots)

@@ -227,8 +227,9 @@ export class OutboxStore extends Context.Tag("@twinbox/outbox/OutboxStore")<
     readonly readBehind: (options: BehindOptions) => Effect.Effect<Cursor, OutboxError, Scope.Scope>
 
     /**
-     * Deletes messages that every sink has confirmed, or keeps them for a replay where the store is told to. Needs no
-     * lease: a confirmed message is confirmed, whoever says so.
+     * Deletes messages that every sink has confirmed, or keeps them for a replay where the store is told to; of those
+     * that are still ready, for what is behind is owed again. Needs no lease: a confirmed message is confirmed, whoever
+     * says so.
      */
     readonly confirm: (messages: ReadonlyArray<Message>) => Effect.Effect<void, OutboxError>
     /** Notes what became of messages that a sink owed, in one transaction; those that nobody owes any longer are deleted as by `confirm`. */
@@ -245,7 +246,10 @@ export class OutboxStore extends Context.Tag("@twinbox/outbox/OutboxStore")<
 
     /** Keys that wait at a sink for a person to requeue or discard a dead letter. */
     readonly blockedKeys: (options: BehindOptions) => Effect.Effect<ReadonlyArray<string>, OutboxError>
-    /** Makes sinks known; a known sink is updated. Relays without it leave its messages behind within a heartbeat. */
+    /**
+     * Makes sinks known. To a known sink topics are added and none is taken away: another version of the program may
+     * be running. Relays without the sink, or without the topic, leave its messages behind within a heartbeat.
+     */
     readonly registerSinks: (sinks: ReadonlyArray<RegisteredSink>) => Effect.Effect<void, OutboxError>
     /** Makes messages of these slots ready whose `availableAt` has come by the database's clock; returns how many. */
     readonly promote: (slots: ReadonlyArray<number>) => Effect.Effect<number, OutboxError>

@@ -1,7 +1,6 @@
-import { Context, Duration, Effect, Layer } from "effect"
+import { Context, Duration, Effect, Layer, Random } from "effect"
 import * as Backoff from "./Backoff.ts"
 import type { LaneStatus } from "./RelayLane.ts"
-import { makeId } from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import { OutboxStore } from "./OutboxStore.ts"
 import * as RelayPolicy from "./RelayPolicy.ts"
@@ -35,7 +34,7 @@ export interface Options extends LaneOptions {
   readonly sinks: ReadonlyArray<Sink>
   /** Settings of single sinks, by name, where they differ from those of the relay. */
   readonly lanes?: Readonly<Record<string, LaneOptions>>
-  /** First part of this relay's name in leases and logs; a number follows that rises whenever it joins. Default: random. */
+  /** First part of this relay's name in leases and logs. What follows is never the same again. Default `relay`. */
   readonly owner?: string
   /**
    * How long a relay may be silent before others take its slots over; a third of it lies between two heartbeats.
@@ -134,6 +133,14 @@ const laneSettings = (
   return { batchSize, concurrency, timeout: sinkTimeout, retry, afterDeadLetter, patience, maxQueue }
 }
 
+const suffixLimit = 2 ** 31
+
+/** 62 random bits: no two processes ever have the same name. */
+const makeSuffix = Effect.map(
+  Effect.all([Random.nextIntBetween(0, suffixLimit), Random.nextIntBetween(0, suffixLimit)]),
+  (parts) => parts.map((part) => part.toString(36).padStart(6, "0")).join("")
+)
+
 /** Between two memberships of one relay. */
 const rejoin = Backoff.between("100 millis", "5 seconds")
 
@@ -143,7 +150,7 @@ export const make = (given: Options) =>
     yield* checkSinks(given.sinks)
     const store = yield* OutboxStore
     const options = { ...defaults, ...given }
-    const name = options.owner ?? makeId()
+    const name = `${options.owner ?? "relay"}-${yield* makeSuffix}`
     const settings: RelayParts.Settings = {
       sinks: options.sinks.map((sink) => ({ sink, settings: laneSettings(options, sink) })),
       leaseMillis: Duration.toMillis(options.lease),

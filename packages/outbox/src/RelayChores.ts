@@ -1,5 +1,5 @@
 import { Effect } from "effect"
-import { monotonicMillis } from "./Holding.ts"
+import * as MonotonicClock from "./MonotonicClock.ts"
 import type { RelayParts } from "./RelayParts.ts"
 
 /** Records that no read comes across are searched for this rarely. */
@@ -29,10 +29,10 @@ export const promote = ({ holding, reader, store }: RelayParts) =>
 
 /** Finds, now and then, records that no read would ever come across. */
 export const orphanSweep = ({ holding, reader, store }: RelayParts) =>
-  Effect.map(monotonicMillis, (startedAt) => {
+  Effect.map(MonotonicClock.millis, (startedAt) => {
     let sweptAt = startedAt
     return Effect.gen(function* () {
-      const now = yield* monotonicMillis
+      const now = yield* MonotonicClock.millis
       if (now - sweptAt < orphanSweepMillis || holding.size === 0) return
       sweptAt = now
       const { corrupt, mended } = yield* store.sweepOrphans(holding.leaseOf(holding.slots))

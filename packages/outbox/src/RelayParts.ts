@@ -45,7 +45,9 @@ export const make = (
     const holding = new Holding(owner)
     const inFlight = new InFlight(settings.maxInFlight)
     const yielding = new Set<number>()
-    const ownNames = new Set(settings.sinks.map(({ sink }) => sink.name))
+    const ownTopics = new Map(
+      settings.sinks.map(({ sink }) => [sink.name, new Set(sink.topics.map(({ name }) => name))])
+    )
     let registered: ReadonlyArray<RegisteredSink> = []
 
     const settler: RelaySettler.Settler = yield* RelaySettler.make({
@@ -78,7 +80,7 @@ export const make = (
         takes: (slot) => holding.owns(slot) && !yielding.has(slot),
         missingSinks: (topic) =>
           registered.flatMap(({ name, topics }) =>
-            !ownNames.has(name) && topics.includes(topic) ? [name] : []
+            topics.includes(topic) && ownTopics.get(name)?.has(topic) !== true ? [name] : []
           )
       },
       settings.reader

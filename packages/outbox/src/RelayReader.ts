@@ -2,6 +2,7 @@ import { Clock, type Context, Data, Duration, Effect, Metric, Schedule } from "e
 import * as Backoff from "./Backoff.ts"
 import * as Delivery from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
+import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { OutboxStore, Position, Settlement, Stored } from "./OutboxStore.ts"
@@ -173,7 +174,7 @@ export const make = (
     Effect.gen(function* () {
       const [took] = yield* Effect.timed(pass(slots, takeInLive))
       const pause = Math.max(Duration.toMillis(options.sweepEvery), Duration.toMillis(took) / maxSweepShare)
-      return (yield* Clock.currentTimeMillis) + pause
+      return (yield* MonotonicClock.millis) + pause
     })
 
   /** Ends when there was no room for too long. */
@@ -184,7 +185,7 @@ export const make = (
         const feed = yield* store.watch(slots)
         yield* pass(slots, takeInLive, feed.position)
         mode = "live"
-        let sweepAt = (yield* Clock.currentTimeMillis) + Duration.toMillis(options.sweepEvery)
+        let sweepAt = (yield* MonotonicClock.millis) + Duration.toMillis(options.sweepEvery)
         for (;;) {
           const batch = yield* feed.next
           if (batch.length > 0) {
@@ -192,7 +193,7 @@ export const make = (
             // Lanes first: to ask the database for more takes time that their messages would wait for.
             yield* Effect.yieldNow()
           }
-          if ((yield* Clock.currentTimeMillis) >= sweepAt) sweepAt = yield* sweep(slots)
+          if ((yield* MonotonicClock.millis) >= sweepAt) sweepAt = yield* sweep(slots)
         }
       })
     ).pipe(Effect.catchTag("NoRoom", () => Effect.void))

@@ -1,8 +1,8 @@
 import { type Context, Duration, Effect, Fiber, FiberHandle, Metric } from "effect"
 import * as Backoff from "./Backoff.ts"
 import * as HandOver from "./HandOver.ts"
-import { monotonicMillis } from "./Holding.ts"
 import * as Membership from "./Membership.ts"
+import * as MonotonicClock from "./MonotonicClock.ts"
 import { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { Lease, OutboxStore, SlotState, View } from "./OutboxStore.ts"
@@ -34,7 +34,7 @@ const expelSilent = ({ holding, store }: RelayParts.RelayParts, silence: Members
   Effect.gen(function* () {
     const others = view.members.filter((member) => member.owner !== holding.owner)
     const gone = new Set<string>()
-    for (const member of silence.observe(others, yield* monotonicMillis)) {
+    for (const member of silence.observe(others, yield* MonotonicClock.millis)) {
       if (!(yield* store.expel(member))) continue
       gone.add(member.owner)
       yield* Effect.logWarning(`relay ${member.owner} has fallen silent; its slots are taken over`)
@@ -130,7 +130,7 @@ export const run = (
         })
 
       const heartbeat = Effect.gen(function* () {
-        const sentAt = yield* monotonicMillis
+        const sentAt = yield* MonotonicClock.millis
         const view = yield* store.beat(owner, false)
         holding.renew(sentAt, settings.leaseMillis)
         yield* act(view)
@@ -138,8 +138,14 @@ export const run = (
       }).pipe(
         Effect.catchIf(
           (error) => error.reason !== "StaleLease",
-          (error) =>
-            Effect.as(Effect.logWarning(`${error.message}; trying again`), Duration.times(beatEvery, sooner))
+          (error) => {
+            // Who was not heard while nothing was heard at all has not been silent.
+            silence.forget()
+            return Effect.as(
+              Effect.logWarning(`${error.message}; trying again`),
+              Duration.times(beatEvery, sooner)
+            )
+          }
         )
       )
 

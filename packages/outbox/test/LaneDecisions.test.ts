@@ -32,7 +32,14 @@ describe("the outcome of a batch", () => {
 
 describe("the verdict on a refusal", () => {
   const options = { retry: { ...RelayPolicy.defaultRetry, maxAttempts: 3 }, afterDeadLetter: "park" as const }
-  const at = { sink: "mirror", nowMillis: 1_000, random: 0, successes: 5, isOrdered: true }
+  const at = {
+    sink: "mirror",
+    nowMillis: 1_000,
+    wallMillis: 77_000,
+    random: 0,
+    successes: 5,
+    isOrdered: true
+  }
   const stop = (retryable: boolean, reason?: string) => ({
     rejection: refusal(a1, retryable, reason),
     refused: delivery(a1),
@@ -78,7 +85,7 @@ describe("the verdict on a refusal", () => {
     const verdict = LaneVerdict.judge(stop(true), before, options, at)
     if (verdict._tag !== "Retry") throw new Error("expected another attempt")
     expect(verdict.stopped.history).toHaveLength(maxHistory)
-    expect(verdict.stopped.history.at(-1)).toMatchObject({ at: 1_000, reason: "Busy" })
+    expect(verdict.stopped.history.at(-1)).toMatchObject({ at: 77_000, reason: "Busy" })
   })
 })
 
@@ -111,8 +118,18 @@ describe("a circuit", () => {
     expect(circuit.isOpen).toBe(false)
   })
 
+  it("is asked again when the patience ends, and no later", () => {
+    const opensAt = new Circuit(1_000)
+    let now = 0
+    while (!opensAt.isOpen) {
+      const pause = opensAt.fail(now, 0.9)
+      if (opensAt.isOpen) expect(now).toBe(1_000)
+      now += pause
+    }
+  })
+
   it("waits longer with every failure, within bounds", () => {
-    const circuit = new Circuit(1_000)
+    const circuit = new Circuit(0)
     const pauses = Array.from({ length: 10 }, (_, number) => circuit.fail(number, 0.999_999))
     expect(pauses.slice(0, 3).map(Math.round)).toEqual([100, 200, 400])
     expect(Math.max(...pauses)).toBeLessThanOrEqual(5_000)

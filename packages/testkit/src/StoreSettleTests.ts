@@ -17,6 +17,14 @@ const confirming = (test: Harness.Define) =>
         expect(new Set(yield* Harness.readyIds(store))).toEqual(new Set([three.id, other.id]))
       }))
 
+    test("leaves alone what was left behind meanwhile: it is owed", (harness) =>
+      Effect.gen(function* () {
+        const { lease, one, store } = yield* Harness.prepare(harness)
+        yield* store.settle(lease, [Harness.settlementOf(one, { behind: ["mirror"] })])
+        yield* store.confirm([one])
+        expect(yield* Harness.behindIds(store, "mirror")).toEqual([one.id])
+      }))
+
     test("frees the place", (harness) =>
       Effect.gen(function* () {
         const { one, store } = yield* Harness.prepare(harness)
