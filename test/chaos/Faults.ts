@@ -63,7 +63,9 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
   /** Nothing else is wrong: now the time that a take-over needs is the relays' own. */
   const killInCalm = (planned: Planned) =>
     Effect.gen(function* () {
-      yield* Effect.timeoutOption(awaitCalm, longestCalm)
+      if (Option.isNone(yield* Effect.timeoutOption(awaitCalm, longestCalm))) {
+        record.incidents.push("a relay got no slots for a minute, though all was well")
+      }
       const relay = pick(world.relays, planned)
       const name = relayNameOf(relay.name, relay.starts())
       const [millis] = yield* Effect.all(

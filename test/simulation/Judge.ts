@@ -190,6 +190,11 @@ export class Judge {
     for (const { id } of messages) this.#refused.add(pairOf(id, sink))
   }
 
+  #wasRefused(messageId: string, sink: string): boolean {
+    const pair = pairOf(messageId, sink)
+    return this.#refused.has(pair) || this.#everDead.has(pair)
+  }
+
   #deadNow(letters: ReadonlyArray<OutboxStore.DeadLetter>): void {
     for (const { messageId, reason, sink } of letters) {
       const pair = pairOf(messageId, sink)
@@ -353,7 +358,7 @@ export class Judge {
       for (const id of report.altered) this.accuse("altered", `${id} at ${sink.name}`)
       for (const { after, id } of report.disordered) {
         // Where keys go on after a message that was refused, it may come later, requeued or sent by the next owner.
-        if (sink.afterDeadLetter === "skip" && this.#refused.has(pairOf(id, sink.name))) continue
+        if (sink.afterDeadLetter === "skip" && this.#wasRefused(id, sink.name)) continue
         // What was written before a sink was known comes to it by replay only.
         const commit = this.committed.get(id)
         if (commit !== undefined && !this.#wants(commit, sink)) continue

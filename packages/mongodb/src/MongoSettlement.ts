@@ -117,7 +117,7 @@ export const make = (
   }
 
   return {
-    mark: (lease, sink, messages, by) =>
+    mark: (lease, sink, messages, to) =>
       messages.length === 0
         ? Effect.void
         : fence.lease(
@@ -128,7 +128,7 @@ export const make = (
               Transaction.use((session) =>
                 outbox.updateMany(
                   idsIn(messages.map(({ id }) => id)),
-                  { $inc: { [`marks.${sink}`]: by } },
+                  { $set: { [`marks.${sink}`]: to } },
                   { session }
                 )
               )

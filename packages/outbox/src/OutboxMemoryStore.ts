@@ -131,13 +131,13 @@ const leasing = (state: MemoryState): Pick<Store, "claim" | "release" | "clearSu
     fenced(state, "clearSuspects", lease, [], () => {
       for (const slot of state.ownedBy(lease)) state.changeSlot(slot, { suspect: false })
     }),
-  mark: (lease, sink, messages, by) =>
+  mark: (lease, sink, messages, to) =>
     fenced(state, "mark", lease, slotsOf(messages), () => {
       for (const { id } of messages) {
         const row = state.rows.get(id)
         if (row?.stored._tag !== "Message") continue
         const { history, marks, message } = row.stored
-        const changed = { ...marks, [sink]: (marks?.[sink] ?? 0) + by }
+        const changed = { ...marks, [sink]: to }
         state.put({ ...row, stored: storedMessage(message, changed, history) })
       }
     })

@@ -209,14 +209,14 @@ export class OutboxStore extends Context.Tag("@twinbox/outbox/OutboxStore")<
     /** Notes that all that made these slots suspect has been delivered. */
     readonly clearSuspects: (lease: Lease) => Effect.Effect<void, OutboxError>
     /**
-     * Adds `by` to the marks of messages: 1 when the owner of suspect slots is about to send them to a sink, -1 when
-     * the sink has answered and the process still lives. Returns when that is durable.
+     * Sets the marks of messages of suspect slots: one more than they were read with before they are sent to a sink, as
+     * many as that once the sink has answered and the process still lives. Returns when it is durable.
      */
     readonly mark: (
       lease: Lease,
       sink: string,
       messages: ReadonlyArray<Pick<Message, "id" | "slot">>,
-      by: 1 | -1
+      to: number
     ) => Effect.Effect<void, OutboxError>
 
     /** Opens the live feed of inserts. */

@@ -66,10 +66,10 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
       owns: (slot) => state.owned.has(slot),
       isSuspect: (slot) => state.suspects.has(slot),
       alone: shared.alone,
-      mark: (messages, by) =>
+      mark: (messages, to) =>
         shared.persistently(
           Effect.suspend(() =>
-            shared.store.mark(shared.leaseOf(messages.map(({ slot }) => slot)), sink.name, messages, by)
+            shared.store.mark(shared.leaseOf(messages.map(({ slot }) => slot)), sink.name, messages, to)
           )
         )
     })

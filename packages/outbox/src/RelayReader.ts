@@ -205,9 +205,10 @@ export const make = (
         Effect.never
       )
     return Effect.forever(Effect.zipRight(catchUp(slots), live(slots))).pipe(
-      Effect.tapError((error) =>
-        error.retryable ? Effect.logWarning(`${error.message}; reading again`) : Effect.void
-      ),
+      Effect.tapError((error) => {
+        mode = "catching-up"
+        return error.retryable ? Effect.logWarning(`${error.message}; reading again`) : Effect.void
+      }),
       Effect.retry({ while: (error) => error.retryable, schedule: retrySchedule })
     )
   }

@@ -1,4 +1,4 @@
-import { Cause, Effect, Metric, Option } from "effect"
+import { Array as Arr, Cause, Effect, Metric, Option } from "effect"
 import type { CallWatch } from "./CallWatch.ts"
 import type { Delivery } from "./Delivery.ts"
 import type { OrderKey } from "./LaneOrder.ts"
@@ -31,8 +31,8 @@ export interface Options {
   readonly owns: (slot: number) => boolean
   /** Whether a slot is suspect. */
   readonly isSuspect: (slot: number) => boolean
-  /** Changes the marks of messages of suspect slots, durably. */
-  readonly mark: (messages: ReadonlyArray<Message>, by: 1 | -1) => Effect.Effect<void, OutboxError>
+  /** Sets the marks of messages of suspect slots, durably. */
+  readonly mark: (messages: ReadonlyArray<Message>, to: number) => Effect.Effect<void, OutboxError>
   /** One at a time in the whole relay: calls with messages that a process has died around. Its death is to tell which it was. */
   readonly alone: Effect.Semaphore
   /** Waits until calls may be made at all: while the relay does not know that its lease holds, none may. */
@@ -85,20 +85,40 @@ export const make = (options: Options): SinkCalls => {
   const { batchSize, orderKey, sink, watch } = options
   const retried = Metric.tagged(OutboxMetrics.retried, "sink", sink.name)
 
+  /** Not made when slots have gone while it waited for its turn. */
   const callOnce = (batch: ReadonlyArray<Message>) =>
-    Effect.either(Effect.zipRight(options.permitted, watch.timed(call(sink, batch))))
+    Effect.zipRight(
+      options.permitted,
+      Effect.suspend(() =>
+        batch.every(({ slot }) => options.owns(slot))
+          ? Effect.either(watch.timed(call(sink, batch)))
+          : Effect.succeed(undefined)
+      )
+    )
 
   const marksOf = ({ marks }: Delivery) => marks[sink.name] ?? 0
+
+  /** Sets marks to so many more than they were read with. */
+  const mark = (suspects: ReadonlyArray<Delivery>, more: number) =>
+    Effect.forEach(
+      Object.values(Arr.groupBy(suspects, (delivery) => String(marksOf(delivery)))),
+      (same) =>
+        options.mark(
+          same.map(({ message }) => message),
+          marksOf(same[0]) + more
+        ),
+      { discard: true }
+    )
 
   /** Marks what comes out of suspect slots for the time of the call. */
   const callMarked = (batch: ReadonlyArray<Delivery>) => {
     const messages = batch.map(({ message }) => message)
-    const suspects = messages.filter(({ slot }) => options.isSuspect(slot))
+    const suspects = batch.filter(({ message }) => options.isSuspect(message.slot))
     if (suspects.length === 0) return callOnce(messages)
     const marked = Effect.zipRight(
-      options.mark(suspects, 1),
+      mark(suspects, 1),
       // Whatever the call ends with, an interruption too: the process lives.
-      Effect.ensuring(callOnce(messages), Effect.ignore(options.mark(suspects, -1)))
+      Effect.ensuring(callOnce(messages), Effect.ignore(mark(suspects, 0)))
     )
     return batch.some((delivery) => marksOf(delivery) > 0) ? options.alone.withPermits(1)(marked) : marked
   }
@@ -156,7 +176,8 @@ export const make = (options: Options): SinkCalls => {
           continue
         }
         const result = yield* callMarked(sendable)
-        if (result._tag === "Right") {
+        if (result === undefined) pieces.push(sendable)
+        else if (result._tag === "Right") {
           reject(result.right, sendable)
           answered.push(...sendable)
         } else if (result.left.reason !== "Failed") {

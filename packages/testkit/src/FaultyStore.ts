@@ -86,7 +86,7 @@ export const make = (inner: Store): FaultyStore => {
     claim: (owner, slots) => faulty("claim", inner.claim(owner, slots)),
     release: (lease) => faulty("release", inner.release(lease)),
     clearSuspects: (lease) => faulty("clearSuspects", inner.clearSuspects(lease)),
-    mark: (lease, sink, messages, by) => faulty("mark", inner.mark(lease, sink, messages, by)),
+    mark: (lease, sink, messages, to) => faulty("mark", inner.mark(lease, sink, messages, to)),
     watch: (slots) => faulty("watch", Effect.zipRight(counted, Effect.map(inner.watch(slots), feed))),
     readReady: (options) => faulty("readReady", Effect.map(inner.readReady(options), cursor)),
     readBehind: (options) => faulty("readBehind", Effect.map(inner.readBehind(options), cursor)),
