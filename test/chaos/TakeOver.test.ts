@@ -16,9 +16,9 @@ const leases = Effect.gen(function* () {
   const collection = db.collection<{ _id: number; owner: string | null }>(MongoIndexes.collections.leases)
   yield* Effect.promise(() =>
     collection.insertMany([
-      { _id: 0, owner: "relay-1.1:2" },
-      { _id: 1, owner: "relay-1.1:2" },
-      { _id: 2, owner: "relay-1.10:1" }
+      { _id: 0, owner: "relay-1.1-x:2" },
+      { _id: 1, owner: "relay-1.1-x:2" },
+      { _id: 2, owner: "relay-1.10-y:1" }
     ])
   )
   const give = (slot: number, owner: string) =>
@@ -31,11 +31,11 @@ it.scopedLive("a take-over lasts until the relay has lost its last slot", () =>
     const { db, give } = yield* leases
     const measuring = yield* Effect.fork(TakeOver.measure(db, "relay-1.1"))
     yield* Effect.sleep("200 millis")
-    yield* give(0, "relay-2.1:1")
+    yield* give(0, "relay-2.1-z:1")
     yield* Effect.sleep("200 millis")
     expect((yield* Fiber.status(measuring))._tag).not.toBe("Done")
     // It comes back under another name: that is no longer the same.
-    yield* give(1, "relay-1.1:3")
+    yield* give(1, "relay-1.1-x:3")
     expect(yield* Fiber.join(measuring)).toBeGreaterThan(200)
   })
 )
@@ -56,7 +56,7 @@ it.scopedLive("all is calm when every relay has slots, by the name that it has b
     yield* Effect.sleep("500 millis")
     expect((yield* Fiber.status(waiting))._tag).not.toBe("Done")
     second = "relay-2.2"
-    yield* give(2, "relay-2.2:1")
+    yield* give(2, "relay-2.2-z:1")
     yield* Fiber.join(waiting)
   })
 )

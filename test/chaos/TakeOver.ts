@@ -18,10 +18,10 @@ const ask = <A>(db: Db, question: (leases: Collection<LeaseRecord>) => Promise<A
     catch: (cause) => new LeasesUnread({ cause })
   }).pipe(Effect.retry(Schedule.spaced("100 millis")), Effect.orDie)
 
-/** The leases have the name that a relay was given with a number, which rises when it joins again. */
+/** The leases have the name that a relay was given, and after it what tells its memberships apart. */
 const ownerOf = (db: Db, relay: string) =>
   Effect.map(
-    ask(db, (leases) => leases.distinct("owner", { owner: { $regex: `^${relay}:` } })),
+    ask(db, (leases) => leases.distinct("owner", { owner: { $regex: `^${relay}-` } })),
     ([owner]) => owner
   )
 

@@ -25,7 +25,7 @@ it.live(
       })
       const { faults, verdict } = outcome
       if (verdict.violations.length > 0) yield* Effect.logError(ChaosReport.lastWords(outcome))
-      yield* Effect.log(ChaosReport.table(outcome))
+      yield* Effect.log(`${ChaosReport.failures(outcome)}\n${ChaosReport.table(outcome)}`)
       expect(verdict.violations).toEqual([])
       // Else the faults met nobody.
       expect(new Set(faults.counts.keys())).toEqual(new Set(kinds))

@@ -11,7 +11,10 @@ const recentCapacity = 65_536
 const totalWeight = (deliveries: ReadonlyArray<Delivery.Delivery>): number =>
   deliveries.reduce((sum, delivery) => sum + delivery.weight, 0)
 
-/** Cuts a batch into groups that each weigh `maxWeight` at most. */
+/** A group waits until there is room for all of it: a part of the room, lest one slow call keeps out everybody. */
+const groupShare = 1 / 8
+
+/** Cuts a batch into groups that each weigh `maxWeight` at most, or hold a single delivery. */
 const groupsByWeight = (deliveries: ReadonlyArray<Delivery.Delivery>, maxWeight: number) => {
   const groups: Array<Array<Delivery.Delivery>> = []
   let room = 0
@@ -86,7 +89,7 @@ export class InFlight {
   ): Effect.Effect<void> {
     const deliveries = stored.map((one) => deliveryOf(one, this.#maxWeight))
     return Effect.forEach(
-      groupsByWeight(deliveries, this.#maxWeight),
+      groupsByWeight(deliveries, Math.ceil(this.#maxWeight * groupShare)),
       (group) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(restore(this.#permits.take(totalWeight(group))), () => {

@@ -19,6 +19,8 @@ export interface LaneFlow {
   readonly run: Effect.Effect<never, OutboxError>
   /** Order keys of what is with the sink just now, or will be with the next call. */
   readonly busyKeys: () => ReadonlySet<string>
+  /** Whether nothing is. */
+  readonly isIdle: () => boolean
 }
 
 export const make = (
@@ -186,5 +188,9 @@ export const make = (
     Effect.raceFirst(Effect.forever(step), watch.expired)
   ).pipe(Effect.catchTag("SinkError", (error) => Effect.zipRight(away(error), run)))
 
-  return { run, busyKeys: () => new Set(current.map(({ message }) => orderKey(message))) }
+  return {
+    run,
+    busyKeys: () => new Set(current.map(({ message }) => orderKey(message))),
+    isIdle: () => current.length === 0
+  }
 }

@@ -19,7 +19,7 @@ export interface Options {
   readonly afterDeadLetter: AfterDeadLetter
   /** How long messages wait in memory for a sink that is away, before they are left behind. */
   readonly patience: Duration.DurationInput
-  /** Messages that may wait in memory; with more the lane falls behind. */
+  /** With so many messages in memory the lane falls behind, if others have nothing to do because of that. */
   readonly maxQueue: number
   /** Whether messages are left behind for a sink that is away or slow. Where there is but one sink, nobody waits for it. */
   readonly canFallBehind: boolean

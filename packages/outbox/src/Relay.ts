@@ -25,7 +25,10 @@ export interface LaneOptions {
    * it, and the other sinks go on as if it was not there. Default 1 second. A single sink is waited for.
    */
   readonly patience?: Duration.DurationInput
-  /** Messages that may wait in memory for one sink before it falls behind. Default: its share of `maxInFlight`. */
+  /**
+   * With so many messages waiting in memory a sink falls behind, if the memory is full of them and other sinks have
+   * nothing to do because of that. Default: its share of `maxInFlight`.
+   */
   readonly maxQueue?: number
 }
 

@@ -35,6 +35,12 @@ export interface RelayLane {
   readonly letGo: (slots: ReadonlySet<number>) => Effect.Effect<void>
   /** The slots have gone. */
   readonly drop: (slots: ReadonlySet<number>) => Effect.Effect<void>
+  /** Whether more messages wait in memory than may while other lanes have nothing to do. */
+  readonly hasTooMany: () => boolean
+  /** Whether it has nothing to send. */
+  readonly isIdle: () => boolean
+  /** Leaves behind what waits in memory, and what comes. */
+  readonly fallBehind: Effect.Effect<void>
   /** Whether nothing of the slot is behind. */
   readonly flows: (slot: number) => boolean
   /** Nothing of the slot that could have killed a process is left. */
@@ -105,11 +111,7 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
           mine.length === deliveries.length ? [] : deliveries.filter((delivery) => !mine.includes(delivery))
         queue.push(...mine)
         state.arrived.unsafeOpen()
-        const isTooMuch = options.canFallBehind && queue.length + order.waiting > options.maxQueue
-        return Effect.zipRight(
-          Lane.leaveBehind(state, others),
-          isTooMuch ? Lane.fallBehind(state, flow.busyKeys()) : Effect.void
-        )
+        return Lane.leaveBehind(state, others)
       }),
     written: (deliveries) => {
       deliveries.forEach(noteWritten)
@@ -145,6 +147,9 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
         if (state.yielding.size === 0) state.hurry.unsafeClose()
         return Lane.leaveBehind(state, left)
       }),
+    hasTooMany: () => options.canFallBehind && queue.length + order.waiting >= options.maxQueue,
+    isIdle: () => queue.length + order.waiting === 0 && flow.isIdle(),
+    fallBehind: Effect.uninterruptible(Effect.suspend(() => Lane.fallBehind(state, flow.busyKeys()))),
     flows: (slot) => !order.hasSlot(slot),
     clearSuspect: (slot) => void state.suspects.delete(slot),
     isSuspect: (slot) => state.suspects.has(slot),
@@ -189,6 +194,9 @@ export const makeParallel = (
     letGo: (slots) => each((lane) => lane.letGo(new Set(partOf(slots, lane)))),
     touches: (slots) => lanes.some((lane) => lane.touches(slots)),
     drop: (slots) => each((lane) => lane.drop(new Set(partOf(slots, lane)))),
+    hasTooMany: () => lanes.some((lane) => lane.hasTooMany()),
+    isIdle: () => lanes.every((lane) => lane.isIdle()),
+    fallBehind: each((lane) => lane.fallBehind),
     flows: (slot) => laneOf(slot).flows(slot),
     clearSuspect: (slot) => laneOf(slot).clearSuspect(slot),
     isSuspect: (slot) => laneOf(slot).isSuspect(slot),

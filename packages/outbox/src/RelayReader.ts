@@ -8,6 +8,7 @@ import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { OutboxStore, Position, Settlement, Stored } from "./OutboxStore.ts"
 import type { RelayLane } from "./RelayLane.ts"
 import type { Settler } from "./RelaySettler.ts"
+import { SlowLanes } from "./SlowLanes.ts"
 
 /**
  * - `paused`: the relay owns no slots;
@@ -78,6 +79,7 @@ export const make = (
   options: Options
 ): Reader => {
   let mode: Mode = "paused"
+  const slowLanes = new SlowLanes()
   /** Two reads at once must not both take a message for new. */
   const turn = Effect.unsafeMakeSemaphore(1)
   const lanesByTopic = new Map<string, ReadonlyArray<RelayLane>>()
@@ -130,7 +132,8 @@ export const make = (
       }
       if (corrupt.length > 0) yield* bury(corrupt)
       if (messages.length > 0) {
-        yield* inFlight.admit(messages, deliveryOf, dispatch)
+        const admit = inFlight.admit(messages, deliveryOf, dispatch)
+        yield* inFlight.hasRoomFor(messages) ? admit : Effect.raceFirst(admit, slowLanes.relieve(lanes))
         yield* Metric.set(OutboxMetrics.inFlight, inFlight.size)
       }
       return messages.length

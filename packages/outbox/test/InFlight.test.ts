@@ -75,7 +75,7 @@ describe("InFlight", () => {
       expect(offered).toHaveLength(3)
       yield* inFlight.settled(offered.slice(0, 3))
       yield* Fiber.join(admitting)
-      expect(groups).toEqual([3, 4])
+      expect(groups).toEqual([1, 1, 1, 4])
     })
   )
 
