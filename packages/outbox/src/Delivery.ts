@@ -32,22 +32,18 @@ export const weightOf = (message: Message): number =>
 /** A message as the store returned it. */
 export type StoredMessage = Extract<Stored, { _tag: "Message" }>
 
-/**
- * A delivery owed by `lanes` lanes, and left behind from the start for sinks that this relay does not have. No weight
- * is over `maxWeight`: one message can take all the room there is.
- */
+/** A delivery owed by `lanes` lanes. No weight is over `maxWeight`: one message can take all the room there is. */
 export const make = (
   { history = [], marks = none, message }: StoredMessage,
   lanes: number,
-  maxWeight: number,
-  missingSinks: ReadonlyArray<string> = []
+  maxWeight: number
 ): Delivery => ({
   message,
   marks,
   history,
   weight: Math.min(weightOf(message), maxWeight),
   owed: lanes,
-  behind: [...missingSinks],
+  behind: [],
   dead: []
 })
 

@@ -140,7 +140,7 @@ export const make = (
       for (const { error, messageId } of dead) {
         yield* Effect.logError(`sink '${sink.name}' gave up on message ${messageId}: ${error}`)
       }
-      for (const [key] of stops) order.parkWritten(key)
+      Lane.noteParked(state, stops.keys())
     })
 
   const write = (confirmed: ReadonlyArray<Delivery.Delivery>, dead: ReadonlyArray<DeadLetter>) => {

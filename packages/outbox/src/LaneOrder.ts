@@ -34,6 +34,8 @@ interface Parked {
   readonly slot: number
   /** Whether the store knows. */
   isWritten: boolean
+  /** A read that could have told that it is blocked no more came before the store was known to know. */
+  hasMissedRead: boolean
 }
 
 interface Leaving {
@@ -216,26 +218,33 @@ export class LaneOrder {
 
   /** The key's first message is a dead letter that blocks it; nobody has written that down yet. */
   park(key: string, slot: number): void {
-    this.#parked.set(key, { slot, isWritten: false })
+    this.#parked.set(key, { slot, isWritten: false, hasMissedRead: false })
     this.#stopped.delete(key)
   }
 
-  parkWritten(key: string): void {
+  /** The store knows of the dead letter. Returns the key's slot if it has to be read again. */
+  parkWritten(key: string): number | undefined {
     const known = this.#parked.get(key)
-    if (known !== undefined) known.isWritten = true
+    if (known === undefined || known.isWritten) return undefined
+    known.isWritten = true
+    return known.hasMissedRead ? known.slot : undefined
   }
 
-  /** Parked keys of these slots that a read of the store would show now. */
+  /** A read of the blocked keys of these slots begins. Returns the parked keys that it would show. */
   writtenParked(slots: ReadonlySet<number>): ReadonlySet<string> {
     const keys = new Set<string>()
-    for (const [key, { isWritten, slot }] of this.#parked) if (isWritten && slots.has(slot)) keys.add(key)
+    for (const [key, parked] of this.#parked) {
+      if (!slots.has(parked.slot)) continue
+      if (parked.isWritten) keys.add(key)
+      else parked.hasMissedRead = true
+    }
     return keys
   }
 
   /** The store shows these keys as blocked, and no others of `known`, which it would have shown. */
   setParked(known: ReadonlySet<string>, shown: Iterable<readonly [key: string, slot: number]>): void {
     for (const key of known) this.#parked.delete(key)
-    for (const [key, slot] of shown) this.#parked.set(key, { slot, isWritten: true })
+    for (const [key, slot] of shown) this.#parked.set(key, { slot, isWritten: true, hasMissedRead: false })
   }
 
   /** A message goes behind; its write has not returned yet. */

@@ -129,6 +129,20 @@ export const fallBehind = (state: LaneState, busyKeys: ReadonlySet<string>): Eff
   )
 }
 
+/** What is behind or blocked in these slots is read anew; new messages wait for that. */
+export const recheck = (state: LaneState, slots: Iterable<number>): void => {
+  const read = [...slots]
+  for (const slot of read) state.unread.add(slot)
+  state.order.join(read)
+  state.behindWork.unsafeOpen()
+}
+
+/** The store knows of the dead letters that park these keys. */
+export const noteParked = (state: LaneState, keys: Iterable<string>): void => {
+  const again = [...keys].flatMap((key) => state.order.parkWritten(key) ?? [])
+  if (again.length > 0) recheck(state, again)
+}
+
 const hurriedPause = Duration.millis(50)
 
 /** A pause that is cut short when slots are about to go. */

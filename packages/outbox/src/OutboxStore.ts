@@ -248,7 +248,7 @@ export class OutboxStore extends Context.Tag("@twinbox/outbox/OutboxStore")<
     readonly blockedKeys: (options: BehindOptions) => Effect.Effect<ReadonlyArray<string>, OutboxError>
     /**
      * Makes sinks known. To a known sink topics are added and none is taken away: another version of the program may
-     * be running. Relays without the sink, or without the topic, leave its messages behind within a heartbeat.
+     * be running. Relays without the sink, or without the topic, leave its messages behind within a lease.
      */
     readonly registerSinks: (sinks: ReadonlyArray<RegisteredSink>) => Effect.Effect<void, OutboxError>
     /** Makes messages of these slots ready whose `availableAt` has come by the database's clock; returns how many. */

@@ -82,12 +82,6 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
   const flow = LaneFlow.make(state, callsWith)
   const catchUp = LaneCatchUp.make(state, callsWith, flow.busyKeys)
 
-  const join = (slots: ReadonlyArray<number>) => {
-    for (const slot of slots) state.unread.add(slot)
-    order.join(slots)
-    state.behindWork.unsafeOpen()
-  }
-
   const takeFromQueue = (slots: ReadonlySet<number>): ReadonlyArray<Delivery> => {
     const taken = queue.filter(within(slots, messageOf))
     const rest = queue.filter((delivery) => !slots.has(delivery.message.slot))
@@ -98,7 +92,7 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
   const noteWritten = (delivery: Delivery) => {
     if (delivery.behind.includes(sink.name)) order.left(delivery)
     if (delivery.dead.some((letter) => letter.sink === sink.name)) {
-      order.parkWritten(state.orderKey(delivery.message))
+      Lane.noteParked(state, [state.orderKey(delivery.message)])
     }
   }
 
@@ -120,9 +114,9 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
     gain: (slots, suspects) => {
       for (const slot of slots) state.owned.add(slot)
       for (const slot of suspects) state.suspects.add(slot)
-      join(slots)
+      Lane.recheck(state, slots)
     },
-    recheck: join,
+    recheck: (slots) => Lane.recheck(state, slots),
     yieldSlots: (slots) =>
       Effect.uninterruptible(
         Effect.suspend(() => {

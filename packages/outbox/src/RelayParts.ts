@@ -50,11 +50,17 @@ export const make = (
     )
     let registered: ReadonlyArray<RegisteredSink> = []
 
+    const missingSinks = (topic: string) =>
+      registered.flatMap(({ name, topics }) =>
+        topics.includes(topic) && ownTopics.get(name)?.has(topic) !== true ? [name] : []
+      )
+
     const settler: RelaySettler.Settler = yield* RelaySettler.make({
       store,
       inFlight,
       owns: (slot) => holding.owns(slot),
       leaseOf: holding.leaseOf,
+      missingSinks,
       orderKey: LaneState.orderKeyOf(settings.sinks.flatMap(({ sink }) => sink.topics)),
       letGo: (slots) => Effect.forEach(lanes, (lane) => lane.letGo(slots), { discard: true }),
       written: (deliveries) => lanes.forEach((lane) => lane.written(deliveries))
@@ -78,10 +84,7 @@ export const make = (
         lanes,
         settler,
         takes: (slot) => holding.owns(slot) && !yielding.has(slot),
-        missingSinks: (topic) =>
-          registered.flatMap(({ name, topics }) =>
-            topics.includes(topic) && ownTopics.get(name)?.has(topic) !== true ? [name] : []
-          )
+        permitted: holding.permitted
       },
       settings.reader
     )

@@ -43,8 +43,8 @@ export interface Environment {
   readonly settler: Settler
   /** Whether messages of a slot are to be taken in. */
   readonly takes: (slot: number) => boolean
-  /** Registered sinks that this relay does not have, and that want a topic. */
-  readonly missingSinks: (topic: string) => ReadonlyArray<string>
+  /** Waits until the relay knows that its lease holds. */
+  readonly permitted: Effect.Effect<void>
 }
 
 /** The lanes have taken nothing for too long. Never leaves this file. */
@@ -75,7 +75,7 @@ const corruptSettlement = (stored: Extract<Stored, { _tag: "Corrupt" }>, at: num
 })
 
 export const make = (
-  { inFlight, lanes, missingSinks, settler, store, takes }: Environment,
+  { inFlight, lanes, permitted, settler, store, takes }: Environment,
   options: Options
 ): Reader => {
   let mode: Mode = "paused"
@@ -106,12 +106,15 @@ export const make = (
     }
     return Effect.zipRight(
       Effect.forEach(byLane, ([lane, share]) => lane.offer(share), { discard: true }),
-      settler.offer(wantedByNone)
+      wantedByNone.length === 0
+        ? Effect.void
+        : // As before any call: who wants what is known well enough while the lease holds.
+          Effect.zipRight(permitted, settler.offer(wantedByNone))
     )
   }
 
   const deliveryOf = (stored: Delivery.StoredMessage, maxWeight: number) =>
-    Delivery.make(stored, lanesOf(stored.message.topic).length, maxWeight, missingSinks(stored.message.topic))
+    Delivery.make(stored, lanesOf(stored.message.topic).length, maxWeight)
 
   const bury = (records: ReadonlyArray<Stored>) =>
     Effect.gen(function* () {

@@ -49,6 +49,8 @@ export interface Environment {
   readonly owns: (slot: number) => boolean
   readonly leaseOf: (slots: Iterable<number>) => Lease
   readonly orderKey: OrderKey
+  /** Registered sinks that want a topic and that this relay does not have. */
+  readonly missingSinks: (topic: string) => ReadonlyArray<string>
   /** Has the lanes leave behind what only waits in these slots: what is held here may be what they wait for. */
   readonly letGo: (slots: ReadonlySet<number>) => Effect.Effect<void>
   /** Is told of deliveries whose writes have returned. */
@@ -59,6 +61,7 @@ export const make = ({
   inFlight,
   leaseOf,
   letGo,
+  missingSinks,
   orderKey,
   owns,
   store,
@@ -114,6 +117,8 @@ export const make = ({
       yield* arrived.await
       const batch = waiting.splice(0, maxBatch)
       if (waiting.length === 0) arrived.unsafeClose()
+      // Asked for now, not when they were taken in: the calls since then were made while the lease held.
+      for (const { behind, message } of batch) behind.push(...missingSinks(message.topic))
       const [owed, confirmed] = Arr.partition(batch, Delivery.isConfirmed)
       yield* confirm(confirmed)
       yield* inFlight.settled(confirmed)

@@ -162,6 +162,18 @@ describe("the order of a lane", () => {
     expect([lane.wayOf(a2), lane.parkedKeys]).toEqual(["flow", 0])
   })
 
+  it("asks for another read of a key that was unparked before the store was known to have it parked", () => {
+    const lane = order()
+    lane.park("customer/a", a1.slot)
+    expect(lane.parkWritten("customer/b")).toBeUndefined()
+    lane.setParked(lane.writtenParked(new Set([a1.slot])), [])
+    expect(lane.wayOf(a2)).toBe("behind")
+    expect(lane.parkWritten("customer/a")).toBe(a1.slot)
+    expect(lane.parkWritten("customer/a")).toBeUndefined()
+    lane.setParked(lane.writtenParked(new Set([a1.slot])), [])
+    expect(lane.wayOf(a2)).toBe("flow")
+  })
+
   it("forgets everything about slots that have gone", () => {
     const lane = order()
     lane.fallBehind([a1.slot])
