@@ -1,5 +1,5 @@
-import { Slot } from "@twinbox/outbox"
-import { Effect } from "effect"
+import { Backoff, Slot } from "@twinbox/outbox"
+import { Effect, Schedule } from "effect"
 import type { Db, Document, IndexDescription } from "mongodb"
 import { MongoDatabase } from "./MongoDatabase.ts"
 import * as MongoError from "./MongoError.ts"
@@ -101,6 +101,14 @@ const attempt = <A>(call: () => Promise<A>) => Effect.tryPromise({ try: call, ca
 
 const namespaceExists = 48
 
+const backgroundOperationInProgress = 12_587
+
+/** Another process builds an index just now, and until it has, nothing else may be changed about the collection. */
+const isBuilding = (error: MongoError.MongoError): boolean =>
+  error._tag === "Refused" && error.code === backgroundOperationInProgress
+
+const whileBuilding = Backoff.between("50 millis", "1 second").pipe(Schedule.upTo("1 minute"))
+
 /** Creates what is missing of these collections. Transactions are slower and can collide when they have to create them. */
 export const ensureCollections = (names: ReadonlyArray<string>) =>
   Effect.flatMap(MongoDatabase, ({ db }) =>
@@ -191,7 +199,11 @@ const storeVersion = (db: Db) =>
  * Makes the outbox's collections, indexes, validators, sentinels and lease documents. One read when all
  * of it is there in this version; safe to run from several processes at once and to run again.
  */
-export const ensure: Effect.Effect<void, MongoError.MongoError, MongoDatabase> = Effect.gen(function* () {
+export const ensure: Effect.Effect<void, MongoError.MongoError, MongoDatabase> = Effect.suspend(() =>
+  Effect.retry(makeAll, { while: isBuilding, schedule: whileBuilding })
+)
+
+const makeAll = Effect.gen(function* () {
   const { db } = yield* MongoDatabase
   if ((yield* storedVersion(db)) >= version) return
   yield* Effect.logInfo(`making the outbox's collections and indexes, version ${version}`)

@@ -187,8 +187,17 @@ const firstStart = (spec: ServerProcessSpec, state: State): Effect.Effect<void, 
     if (!(yield* adopt(spec, state))) yield* launchOnSomePort(spec, state, portAttempts)
   })
 
+/** The system can hold a port for a moment longer than the process that was killed. */
+const portIsFree = (port: number) =>
+  isPortFree(port).pipe(
+    Effect.repeat({ until: (isFree) => isFree, schedule: Schedule.spaced("50 millis") }),
+    Effect.timeoutOption("5 seconds")
+  )
+
 const startAgain = (spec: ServerProcessSpec, state: State): Effect.Effect<void, ServiceError> =>
-  Option.isSome(living(state)) ? awaitReady(spec, state) : launch(spec, state)
+  Option.isSome(living(state))
+    ? awaitReady(spec, state)
+    : Effect.zipRight(portIsFree(state.port), launch(spec, state))
 
 const sendTo = (spec: ServerProcessSpec, state: State, signal: NodeJS.Signals) =>
   Effect.gen(function* () {
