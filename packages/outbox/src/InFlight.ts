@@ -80,12 +80,14 @@ export class InFlight {
 
   /**
    * Hands deliveries of these messages to `offer`, group by group, as room for them becomes free.
-   * Interruptible while it waits for room; a group that has its room is always offered.
+   * Interruptible while it waits for room; a group that has its room is always offered, but for messages of slots
+   * that are no longer taken then.
    */
   admit(
     stored: ReadonlyArray<Delivery.StoredMessage>,
     deliveryOf: (stored: Delivery.StoredMessage, maxWeight: number) => Delivery.Delivery,
-    offer: (deliveries: ReadonlyArray<Delivery.Delivery>) => Effect.Effect<void>
+    offer: (deliveries: ReadonlyArray<Delivery.Delivery>) => Effect.Effect<void>,
+    takes: (slot: number) => boolean = () => true
   ): Effect.Effect<void> {
     const deliveries = stored.map((one) => deliveryOf(one, this.#maxWeight))
     return Effect.forEach(
@@ -93,9 +95,12 @@ export class InFlight {
       (group) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(restore(this.#permits.take(totalWeight(group))), () => {
-            this.#weight += totalWeight(group)
-            for (const delivery of group) this.#add(delivery)
-            return offer(group)
+            // Slots can go while room is waited for.
+            const taken = group.filter(({ message }) => takes(message.slot))
+            this.#weight += totalWeight(taken)
+            for (const delivery of taken) this.#add(delivery)
+            const spare = totalWeight(group) - totalWeight(taken)
+            return spare === 0 ? offer(taken) : Effect.zipRight(this.#permits.release(spare), offer(taken))
           })
         ),
       { discard: true }

@@ -135,7 +135,7 @@ export const make = (
       }
       if (corrupt.length > 0) yield* bury(corrupt)
       if (messages.length > 0) {
-        const admit = inFlight.admit(messages, deliveryOf, dispatch)
+        const admit = inFlight.admit(messages, deliveryOf, dispatch, takes)
         yield* inFlight.hasRoomFor(messages) ? admit : Effect.raceFirst(admit, slowLanes.relieve(lanes))
         yield* Metric.set(OutboxMetrics.inFlight, inFlight.size)
       }

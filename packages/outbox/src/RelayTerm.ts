@@ -91,6 +91,9 @@ export const run = (
         Effect.gen(function* () {
           const states = yield* store.claim(owner, slots)
           if (states.length === 0) return
+          // What they have read belongs to an earlier time of these slots, if they were here before.
+          yield* FiberHandle.clear(reading)
+          yield* FiberHandle.clear(chores)
           yield* HandOver.gain(parts, states)
           yield* FiberHandle.run(reading, reader.run([...holding.slots]))
         })

@@ -140,6 +140,23 @@ describe("InFlight", () => {
     })
   )
 
+  it.effect("leaves out what belongs to a slot that went while there was no room", () =>
+    Effect.gen(function* () {
+      const inFlight = new InFlight(2)
+      const { offer, offered } = recorder()
+      let takes = true
+      const messages = MessageFixture.ofKey("customer/1", 3)
+      const admitting = yield* Effect.fork(inFlight.admit(stored(messages), deliveryOf, offer, () => takes))
+      yield* settleForTheTest
+      takes = false
+      yield* inFlight.settled(offered)
+      yield* Fiber.join(admitting)
+      expect([offered.length, inFlight.size]).toEqual([2, 0])
+      yield* inFlight.admit(stored(MessageFixture.ofKey("customer/2", 2)), deliveryOf, offer)
+      expect(inFlight.size).toBe(2)
+    })
+  )
+
   it.effect("tells since when the first of those on their way has been there", () =>
     Effect.gen(function* () {
       const inFlight = new InFlight(10)
