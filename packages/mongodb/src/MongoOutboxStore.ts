@@ -94,7 +94,7 @@ export const make = (options: Options = {}): Effect.Effect<Store, never, MongoDa
       ...appending(collections),
       ...MongoMembership.make(database.client, collections, fence),
       ...reading(database, collections),
-      ...MongoSettlement.make(collections, fence, retire),
+      ...MongoSettlement.make(collections, fence, retire, options.keepDelivered !== undefined),
       ...MongoUpkeep.make(collections, fence, retire),
       depth: MongoStats.depth(collections),
       stats: MongoStats.stats(collections)

@@ -1,4 +1,4 @@
-import type { OutboxStore } from "@twinbox/outbox"
+import type { Message, OutboxStore } from "@twinbox/outbox"
 import { Array as Arr, type Context, Effect } from "effect"
 import type { AnyBulkWriteOperation, Filter } from "mongodb"
 import * as DeadRecord from "./DeadRecord.ts"
@@ -41,7 +41,9 @@ const movesOf = (
 export const make = (
   { dead, outbox }: MongoCollections,
   fence: MongoFence,
-  retire: Retire
+  retire: Retire,
+  /** Whether delivered messages are kept for a replay. */
+  keeps: boolean
 ): MongoSettlement => {
   /** Writes the dead letters of those messages that the filter finds, with copies, and returns the ids of these. */
   const bury = (letters: ReadonlyArray<OutboxStore.DeadLetter>, filter: Filter<OutboxRecord>) =>
@@ -90,30 +92,48 @@ export const make = (
       : Effect.zipRight(moved, retire("settle", idsIn(confirmed.map(({ messageId }) => messageId))))
   }
 
-  /** In one transaction; afterwards nobody owes those whose last sink it was. */
+  /** Deletes those that no other sink owes: to update them first would double the work. Returns how many that were. */
+  const endOwedToOne = (sink: string, confirmed: ReadonlyArray<Message.Message>) =>
+    keeps || confirmed.length === 0
+      ? Effect.succeed(0)
+      : Effect.map(
+          Transaction.use((session) =>
+            outbox.deleteMany(
+              { ...idsIn(confirmed.map(({ id }) => id)), state: "behind", behind: [sink] },
+              { session, hint: byId }
+            )
+          ),
+          ({ deletedCount }) => deletedCount
+        )
+
+  /** In one transaction. Tells whether there may be messages that nobody owes any longer. */
   const moveBehind = (sink: string, { confirmed, dead: letters }: OutboxStore.BehindOutcome) =>
     Effect.gen(function* () {
       const buried = yield* bury(letters, { state: "behind", behind: sink })
-      const ids = [...confirmed.map(({ id }) => id), ...buried]
-      if (ids.length === 0) return
+      const mayBeLeft = (yield* endOwedToOne(sink, confirmed)) < confirmed.length
+      const ids = [...(mayBeLeft ? confirmed.map(({ id }) => id) : []), ...buried]
+      if (ids.length === 0) return false
       yield* Transaction.use((session) =>
         outbox.updateMany(idsIn(ids), { $pull: { behind: sink } }, { session })
       )
-      if (buried.length === 0) return
+      if (buried.length === 0) return mayBeLeft
       // A message that ended as a dead letter is not kept as delivered.
       yield* Transaction.use((session) =>
         outbox.deleteMany(owedToNobody(buried.map(idValue)), { session, hint: byId })
       )
+      return mayBeLeft
     })
 
   const settleBehind: MongoSettlement["settleBehind"] = (lease, sink, outcome) => {
     const { confirmed, dead: letters } = outcome
     const slots = [...confirmed, ...letters].map(({ slot }) => slot)
     if (slots.length === 0) return Effect.void
-    const moved = fence.lease("settleBehind", lease, slots, moveBehind(sink, outcome))
-    const ended = owedToNobody(confirmed.map(({ id }) => id))
-    // Not in the transaction, and needs no fence: nobody owes them, whoever says so.
-    return confirmed.length === 0 ? moved : Effect.zipRight(moved, retire("settleBehind", ended))
+    return Effect.flatMap(
+      fence.lease("settleBehind", lease, slots, moveBehind(sink, outcome)),
+      // Not in the transaction, and needs no fence: nobody owes them, whoever says so.
+      (mayBeLeft) =>
+        mayBeLeft ? retire("settleBehind", owedToNobody(confirmed.map(({ id }) => id))) : Effect.void
+    )
   }
 
   return {

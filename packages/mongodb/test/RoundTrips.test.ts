@@ -70,7 +70,7 @@ describe("The commands of a relay", () => {
     )
   )
 
-  it.scopedLive("are five for a batch that was behind, and eight if some of it dies", () =>
+  it.scopedLive("are four for a batch that one sink owed, and eight if some of it dies", () =>
     quiet(
       Effect.gen(function* () {
         const { lease, messages, names, store } = yield* prepare()
@@ -84,12 +84,29 @@ describe("The commands of a relay", () => {
           "update find update commitTransaction"
         )
         expect(yield* names(store.settleBehind(lease, "mirror", { confirmed, dead: [] }))).toBe(
-          "update find update commitTransaction delete"
+          "update find delete commitTransaction"
         )
         expect(
           yield* names(store.settleBehind(lease, "mirror", { confirmed: messages.slice(550), dead }))
-        ).toBe("update find find update update delete commitTransaction delete")
+        ).toBe("update find find update delete update delete commitTransaction")
         expect(yield* store.stats).toMatchObject({ ready: 0, behind: 0, dead: 50 })
+      })
+    )
+  )
+
+  it.scopedLive("are six for a batch that several sinks owed", () =>
+    quiet(
+      Effect.gen(function* () {
+        const { lease, messages, names, store } = yield* prepare()
+        yield* store.settle(
+          lease,
+          messages.map((message) => behind(message, "mirror", "log"))
+        )
+        const outcome = { confirmed: messages.slice(0, 500), dead: [] }
+        expect(yield* names(store.settleBehind(lease, "mirror", outcome))).toBe(
+          "update find delete update commitTransaction delete"
+        )
+        expect(yield* store.stats).toMatchObject({ behind: messages.length })
       })
     )
   )

@@ -1,4 +1,4 @@
-import { Array as Arr, type Context, Effect, Metric } from "effect"
+import { Array as Arr, type Context, Duration, Effect, Metric } from "effect"
 import * as Backoff from "./Backoff.ts"
 import * as Delivery from "./Delivery.ts"
 import type { InFlight } from "./InFlight.ts"
@@ -10,6 +10,8 @@ import * as RelaySpans from "./RelaySpans.ts"
 
 /** Messages settled in one write, at most. */
 const maxBatch = 1_000
+
+const gatherFor = Duration.millis(20)
 
 /** While the database is away: 50 ms to 5 s between attempts, with jitter, without end. */
 const storeSchedule = Backoff.between("50 millis", "5 seconds")
@@ -113,6 +115,21 @@ export const make = ({
         yield* inFlight.dropped(gone)
       })
 
+    /** What sinks owe is gathered for a moment: nobody waits for it, and each write of it is a transaction. */
+    const gathered: Array<Delivery.Delivery> = []
+    const isOwed = yield* Effect.makeLatch()
+    const gather = (owed: ReadonlyArray<Delivery.Delivery>) => {
+      gathered.push(...owed)
+      isOwed.unsafeOpen()
+    }
+    const settleGathered = Effect.gen(function* () {
+      yield* isOwed.await
+      if (gathered.length < maxBatch) yield* Effect.sleep(gatherFor)
+      const owed = gathered.splice(0, maxBatch)
+      if (gathered.length === 0) isOwed.unsafeClose()
+      yield* settleOwed(owed)
+    })
+
     const step = Effect.gen(function* () {
       yield* arrived.await
       const batch = waiting.splice(0, maxBatch)
@@ -122,7 +139,8 @@ export const make = ({
       const [owed, confirmed] = Arr.partition(batch, Delivery.isConfirmed)
       yield* confirm(confirmed)
       yield* inFlight.settled(confirmed)
-      if (owed.length + held.length > 0) yield* settleOwed(owed)
+      // Also when nothing is owed anew: what was confirmed may be what others were held for.
+      if (owed.length + held.length > 0) gather(owed)
       yield* Metric.set(OutboxMetrics.inFlight, inFlight.size)
     })
     return {
@@ -132,7 +150,10 @@ export const make = ({
           arrived.unsafeOpen()
         }),
       settle,
-      run: Effect.forever(step)
+      run: Effect.zipRight(
+        Effect.all([Effect.forever(step), Effect.forever(settleGathered)], { concurrency: 2 }),
+        Effect.never
+      )
     }
   })
 

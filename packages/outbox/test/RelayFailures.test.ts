@@ -59,7 +59,7 @@ describe("a sink that is away", () => {
       expect(yield* world.stats).toMatchObject({ ready: 0, behind: 20 })
       // Far more than there is room for in memory.
       for (const message of messages.slice(20)) yield* world.commit(message)
-      yield* RelayWorld.settle
+      yield* RelayWorld.advance("5 seconds")
       expect(here.received()).toHaveLength(500)
       expect((yield* relay.status).sinks).toMatchObject([{ state: "away" }, { state: "flowing" }])
       yield* away.mend
@@ -186,9 +186,9 @@ describe("a message that a sink refuses", () => {
       yield* strict.refuse(refusing(a1.id, false))
       yield* world.start({ sinks: [strict.sink, easy.sink] })
       yield* world.commit(a1, a2, b1)
-      yield* RelayWorld.settle
+      yield* RelayWorld.advance("1 second")
       yield* world.commit(a3)
-      yield* RelayWorld.settle
+      yield* RelayWorld.advance("1 second")
       expect(yield* world.stats).toMatchObject({ ready: 0, behind: 2, dead: 1 })
       expect(idsOf(strict.received())).toEqual([b1.id])
       expect(world.check(easy)).toEqual(sound)

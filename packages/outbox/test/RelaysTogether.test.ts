@@ -124,7 +124,7 @@ describe("relays of one outbox", () => {
       yield* world.stop(both.fiber)
       const without = yield* world.start(optionsFor([one]))
       yield* world.commit(...MessageFixture.ofKey("customer/1", 30))
-      yield* RelayWorld.settle
+      yield* RelayWorld.advance("1 second")
       expect([one.received().length, two.received().length]).toEqual([30, 0])
       expect(yield* world.stats).toMatchObject({ ready: 0, behind: 30 })
       yield* world.stop(without.fiber)
