@@ -60,6 +60,8 @@ export const make = (
       inFlight,
       owns: (slot) => holding.owns(slot),
       leaseOf: holding.leaseOf,
+      isWanted: (topic) => [...ownTopics.values()].some((topics) => topics.has(topic)),
+      permitted: holding.permitted,
       missingSinks,
       orderKey: LaneState.orderKeyOf(settings.sinks.flatMap(({ sink }) => sink.topics)),
       letGo: (slots) => Effect.forEach(lanes, (lane) => lane.letGo(slots), { discard: true }),
@@ -83,8 +85,7 @@ export const make = (
         inFlight,
         lanes,
         settler,
-        takes: (slot) => holding.owns(slot) && !yielding.has(slot),
-        permitted: holding.permitted
+        takes: (slot) => holding.owns(slot) && !yielding.has(slot)
       },
       settings.reader
     )

@@ -43,8 +43,6 @@ export interface Environment {
   readonly settler: Settler
   /** Whether messages of a slot are to be taken in. */
   readonly takes: (slot: number) => boolean
-  /** Waits until the relay knows that its lease holds. */
-  readonly permitted: Effect.Effect<void>
 }
 
 /** The lanes have taken nothing for too long. Never leaves this file. */
@@ -74,10 +72,7 @@ const corruptSettlement = (stored: Extract<Stored, { _tag: "Corrupt" }>, at: num
   ]
 })
 
-export const make = (
-  { inFlight, lanes, permitted, settler, store, takes }: Environment,
-  options: Options
-): Reader => {
+export const make = ({ inFlight, lanes, settler, store, takes }: Environment, options: Options): Reader => {
   let mode: Mode = "paused"
   const slowLanes = new SlowLanes()
   /** Two reads at once must not both take a message for new. */
@@ -106,10 +101,7 @@ export const make = (
     }
     return Effect.zipRight(
       Effect.forEach(byLane, ([lane, share]) => lane.offer(share), { discard: true }),
-      wantedByNone.length === 0
-        ? Effect.void
-        : // As before any call: who wants what is known well enough while the lease holds.
-          Effect.zipRight(permitted, settler.offer(wantedByNone))
+      settler.offer(wantedByNone)
     )
   }
 

@@ -51,6 +51,10 @@ export interface Environment {
   readonly owns: (slot: number) => boolean
   readonly leaseOf: (slots: Iterable<number>) => Lease
   readonly orderKey: OrderKey
+  /** Whether one of this relay's sinks wants a topic. */
+  readonly isWanted: (topic: string) => boolean
+  /** Waits until the relay knows that its lease holds. */
+  readonly permitted: Effect.Effect<void>
   /** Registered sinks that want a topic and that this relay does not have. */
   readonly missingSinks: (topic: string) => ReadonlyArray<string>
   /** Has the lanes leave behind what only waits in these slots: what is held here may be what they wait for. */
@@ -61,11 +65,13 @@ export interface Environment {
 
 export const make = ({
   inFlight,
+  isWanted,
   leaseOf,
   letGo,
   missingSinks,
   orderKey,
   owns,
+  permitted,
   store,
   written
 }: Environment): Effect.Effect<Settler> =>
@@ -134,6 +140,8 @@ export const make = ({
       yield* arrived.await
       const batch = waiting.splice(0, maxBatch)
       if (waiting.length === 0) arrived.unsafeClose()
+      // No call was made for these: who else wants them is known well enough only while the lease holds.
+      if (batch.some(({ message }) => !isWanted(message.topic))) yield* permitted
       // Asked for now, not when they were taken in: the calls since then were made while the lease held.
       for (const { behind, message } of batch) behind.push(...missingSinks(message.topic))
       const [owed, confirmed] = Arr.partition(batch, Delivery.isConfirmed)
