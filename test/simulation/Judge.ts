@@ -359,9 +359,10 @@ export class Judge {
       for (const { after, id } of report.disordered) {
         // Where keys go on after a message that was refused, it may come later, requeued or sent by the next owner.
         if (sink.afterDeadLetter === "skip" && this.#wasRefused(id, sink.name)) continue
-        // What was written before a sink was known comes to it by replay only.
+        // What was discarded, or written before the sink was known, comes to it by replay only.
         const commit = this.committed.get(id)
         if (commit !== undefined && !this.#wants(commit, sink)) continue
+        if (this.#discarded.has(pairOf(id, sink.name))) continue
         this.accuse("disorder", `${this.#nameOf(id)} at ${sink.name} after ${this.#nameOf(after)}`)
       }
       for (const replay of this.#replays.filter((one) => one.sink === sink.name)) {

@@ -1,4 +1,4 @@
-import { Clock, Duration, Effect, type Fiber, Scheduler } from "effect"
+import { Clock, Duration, Effect, type Fiber, GlobalValue, type Scheduler } from "effect"
 import type { Timeline } from "./Timeline.ts"
 
 export interface ClockSettings {
@@ -7,6 +7,9 @@ export interface ClockSettings {
   /** Its seconds for each real one. */
   readonly rate: number
 }
+
+/** As many steps as Effect lets a fiber take in one go. */
+const opsBeforeYield = 2_048
 
 const epochMillis = 1_767_225_600_000
 
@@ -83,7 +86,7 @@ export class Machine implements Scheduler.Scheduler {
   }
 
   shouldYield(fiber: Fiber.RuntimeFiber<unknown, unknown>): number | false {
-    return Scheduler.defaultShouldYield(fiber)
+    return fiber.currentOpCount > opsBeforeYield ? 0 : false
   }
 
   #makeClock(): Clock.Clock {
@@ -113,4 +116,14 @@ export class Machine implements Scheduler.Scheduler {
       return Effect.sync(() => callOff())
     })
   }
+}
+
+/** Where Effect keeps fibers that no other fiber waits for, until they end. */
+const { roots } = GlobalValue.globalValue(Symbol.for("effect/FiberScope/Global"), () => ({
+  roots: new Set<Fiber.RuntimeFiber<unknown, unknown>>()
+}))
+
+/** Forgets the fibers of all machines, most of which never end, since nothing runs them any more. */
+export const forgetFibers = (): void => {
+  for (const fiber of roots) if (fiber.currentScheduler instanceof Machine) roots.delete(fiber)
 }

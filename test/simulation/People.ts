@@ -38,6 +38,13 @@ export class People {
     else this.discard(filter)
   }
 
+  /** Has everything sent again, but for what never can be. */
+  tidyUp(): void {
+    this.discard({ reason: "KilledRelay" })
+    this.discard({ reason: "Corrupt" })
+    this.requeue({})
+  }
+
   requeue(filter: OutboxAdmin.DeadFilter): void {
     Effect.runSync(this.#memory.admin.requeue(filter))
     this.#judge.note("people", `requeue ${JSON.stringify(filter)}`)

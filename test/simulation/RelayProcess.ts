@@ -55,6 +55,7 @@ export class RelayProcess {
     }).pipe(
       Effect.provideService(OutboxStore.OutboxStore, store),
       Logger.withMinimumLogLevel(LogLevel.None),
+      Effect.withTracerEnabled(false),
       Effect.withClock(machine.clock),
       Effect.withRandom(Random.make(seed))
     )

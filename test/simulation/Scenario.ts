@@ -99,7 +99,7 @@ const sinkSettings = (dice: Dice, name: string, topics: SinkSettings["topics"]):
   topics,
   afterDeadLetter: dice.chance(0.75) ? "park" : "skip",
   batchSize: dice.pick([1, 3, 8, 20]),
-  concurrency: dice.pick([1, 1, 1, 2, 3]),
+  concurrency: dice.pick([1, 1, 1, 1, 2, 3]),
   patienceMillis: dice.pick([100, 500, 1_000]),
   timeoutMillis: dice.pick([500, 1_500, 3_000]),
   maxAttempts: dice.whole(1, 4),
@@ -123,16 +123,16 @@ export const draw = (
   return {
     seed,
     faults: new Set([...drawn.filter((fault) => !without.has(fault)), ...added]),
-    stormMillis: dice.pick([5_000, 9_000, 18_000]),
+    stormMillis: dice.pick([3_000, 6_000, 12_000]),
     relays: dice.pick([1, 2, 2, 2, 3, 3, 4]),
-    sinks: all.slice(0, dice.pick([1, 2, 2, 3])),
+    sinks: all.slice(0, dice.pick([1, 1, 2, 2, 2, 3])),
     leaseMillis: dice.pick([1_500, 3_000]),
     sweepMillis: dice.pick([2_000, 10_000, 30_000]),
     drainMillis: dice.pick([300, 1_500]),
     maxInFlight: dice.pick([5, 30, 1_000]),
     keys: Array.from({ length: dice.whole(1, 8) }, (_, at) => `customer/${at}`),
     writeEvery: dice.pick([100, 400, 1_000]),
-    messages: dice.pick([15, 40, 100]),
+    messages: dice.pick([12, 25, 60]),
     faultEvery: dice.pick([500, 1_500, 4_000]),
     keepDelivered: dice.pick([0, 60_000])
   }

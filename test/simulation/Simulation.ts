@@ -4,7 +4,7 @@ import type { Bug } from "./Planted.ts"
 import { Dice } from "./Dice.ts"
 import { EventLog } from "./EventLog.ts"
 import { Judge, type Violation } from "./Judge.ts"
-import { Machine } from "./Machine.ts"
+import { forgetFibers, Machine } from "./Machine.ts"
 import { Network, StoreWeather } from "./Network.ts"
 import { OutsideSink } from "./OutsideSink.ts"
 import { People } from "./People.ts"
@@ -37,7 +37,10 @@ export interface Outcome {
 }
 
 /** How long an outbox may take to come to rest when nothing goes wrong any more. */
-const restWithin = 300_000
+const restWithin = 180_000
+
+/** Only sweeps find what is no message, and one that took long is followed by a pause of 100 times as long. */
+const restWithCorruptionWithin = 1_800_000
 
 /** How long new messages may take then; a relay that has just lost its feed opens the next after two seconds or so. */
 const probeWithin = 5_000
@@ -172,6 +175,7 @@ class Simulation {
 
   #pause(process: RelayProcess): void {
     const { machine } = process
+    if (!machine.isRunning) return
     const stands = this.#has("standingClocks") && this.#dice.chance(0.5)
     this.judge.note(machine.name, "pauses")
     this.judge.mayHaveDied(machine)
@@ -187,6 +191,10 @@ class Simulation {
     if (process.isStopping) return
     this.judge.note(machine.name, "is to stop")
     process.stop()
+    // The worst moment for a pause: the slots are half given back.
+    if (this.#isStormy && this.#has("pauses") && this.#dice.chance(0.3)) {
+      this.timeline.after(this.#dice.between(0, this.scenario.drainMillis), () => this.#pause(process))
+    }
     this.timeline.after(stopWithin, () => {
       if (!machine.isDead) this.judge.accuse("no progress", `${machine.name} does not stop`)
     })
@@ -319,7 +327,8 @@ class Simulation {
   }
 
   #rest(what: string, isDone: () => boolean): boolean {
-    const isAtRest = this.timeline.runUntil(() => isDone() && this.#isOwned(), 250, restWithin)
+    const within = this.#has("corruption") ? restWithCorruptionWithin : restWithin
+    const isAtRest = this.timeline.runUntil(() => isDone() && this.#isOwned(), 500, within)
     if (!isAtRest) this.judge.accuse("no progress", `${what}: ${this.#describe()}`)
     return isAtRest
   }
@@ -328,13 +337,9 @@ class Simulation {
   #finish(): void {
     this.judge.note("judge", "mended")
     for (const sink of this.#sinks) sink.isMended = true
-    this.#people.discard({ reason: "KilledRelay" })
-    this.#people.discard({ reason: "Corrupt" })
-    this.#people.requeue({})
     const isDone = () => {
-      // Behind one message that kills may have waited another.
-      if (this.#people.letters({ reason: "KilledRelay" }).length > 0)
-        this.#people.discard({ reason: "KilledRelay" })
+      // What was on its way, or waited behind a message that kills, may die after the others were requeued.
+      if (this.#people.letters().length > 0) this.#people.tidyUp()
       return this.#isDrained() && this.#people.letters().length === 0
     }
     if (!this.#rest("what was requeued", () => isDone() && this.#isFlowing())) return
@@ -391,6 +396,8 @@ export const run = (seed: number, options: Options = {}): Outcome => {
   } catch (error) {
     if (!(error instanceof Spinning)) throw error
     simulation.judge.accuse("no progress", error.message)
+  } finally {
+    forgetFibers()
   }
   return simulation.outcome()
 }

@@ -6,8 +6,8 @@ import type { OutsideSink } from "./OutsideSink.ts"
 import type { Fault, Scenario } from "./Scenario.ts"
 import { audits, customers, reminders } from "./Topics.ts"
 
-/** Each of them kills several processes before it is found. */
-const maxPoisons = 2
+/** It kills several processes before it is found, and each takes a while to be missed. */
+const maxPoisons = 1
 
 /** Those who write to the outbox: in transactions, some of which abort. */
 export class Writers {

@@ -8,7 +8,7 @@ import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { SinkError } from "./Sink.ts"
-import * as SinkCalls from "./SinkCalls.ts"
+import type * as SinkCalls from "./SinkCalls.ts"
 
 /** Calls with one batch that may end by the time limit before the batch is left behind, to be looked at in parts. */
 const maxTimeouts = 2

@@ -50,6 +50,7 @@ export const make = (
     )
     let registered: ReadonlyArray<RegisteredSink> = []
 
+    const wanted = new Set([...ownTopics.values()].flatMap((topics) => [...topics]))
     const missingSinks = (topic: string) =>
       registered.flatMap(({ name, topics }) =>
         topics.includes(topic) && ownTopics.get(name)?.has(topic) !== true ? [name] : []
@@ -60,7 +61,7 @@ export const make = (
       inFlight,
       owns: (slot) => holding.owns(slot),
       leaseOf: holding.leaseOf,
-      isWanted: (topic) => [...ownTopics.values()].some((topics) => topics.has(topic)),
+      isWanted: (topic) => wanted.has(topic),
       permitted: holding.permitted,
       missingSinks,
       orderKey: LaneState.orderKeyOf(settings.sinks.flatMap(({ sink }) => sink.topics)),

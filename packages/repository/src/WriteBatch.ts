@@ -288,7 +288,10 @@ export const make = (
         ...share(tombstones, placed(plans, tombstoneOperation))
       ]
       const drafts = plans.flatMap(({ plan }) => plan.drafts)
-      return Effect.zipRight(sendAll(shares), Effect.mapError(outbox.appendAll(drafts), (error) => unwrap(error, names.originals)))
+      return Effect.zipRight(
+        sendAll(shares),
+        Effect.mapError(outbox.appendAll(drafts), (error) => unwrap(error, names.originals))
+      )
     }
 
     const execute: WriteBatch["execute"] = (writes) =>
