@@ -79,10 +79,9 @@ it.scopedLive(
       ).pipe(Effect.withRandom(Random.make(chosenSeed)))
       yield* Effect.log(`CHAOS_SEED=${chosenSeed}: killed after ${moments.join(", ")} ms (*: of the start)`)
 
-      const last = yield* startApp({ env: env, folder })
-      yield* Effect.promise(() => last.waitFor(/running: generator, relay/))
-      // The slots belong to killed relays until those have been silent for a lease.
-      yield* Effect.promise(() => last.waitFor(/owns 256 slots/))
+      // The slots belong to killed relays until those have been silent for a lease; a backlog waits behind that.
+      const last = yield* startApp({ env: { ...env, FAKER_FILLING_DELAY_MS: "1000" }, folder })
+      yield* Effect.promise(() => last.waitFor(/owns 256 slots[^]*outbox [0-9],/))
       last.signal("SIGINT")
       yield* endsWith(last, 0)
 
