@@ -1,4 +1,5 @@
-import { MongoDatabase, MongoOutboxStore } from "@twinbox/mongodb"
+import { MongoDatabase } from "@twinbox/mongodb"
+import { OutboxStore } from "@twinbox/outbox"
 import { Duration, Effect, Option, Schedule } from "effect"
 import { customerCollection } from "./Customer.ts"
 import { Screen } from "./Screen.ts"
@@ -27,7 +28,7 @@ const counts = Effect.all(
   [
     estimated(customerCollection),
     estimated(`${customerCollection}_anonymised`),
-    MongoOutboxStore.estimateDepth
+    Effect.flatMap(OutboxStore.OutboxStore, (store) => store.depth)
   ],
   { concurrency: "unbounded" }
 ).pipe(

@@ -1,4 +1,4 @@
-import { type Message, type OutboxError, OutboxStore } from "@twinbox/outbox"
+import { type Message, OutboxStore } from "@twinbox/outbox"
 import { type Context, Effect, Layer } from "effect"
 import type { ClientSession } from "mongodb"
 import * as MongoCollections from "./MongoCollections.ts"
@@ -106,9 +106,3 @@ export const layer = (
   options: Options = {}
 ): Layer.Layer<OutboxStore.OutboxStore, MongoError, MongoDatabase> =>
   Layer.effect(OutboxStore.OutboxStore, Effect.zipRight(MongoIndexes.ensure, make(options)))
-
-/** `depth` of the store, for those who have the database and no store. */
-export const estimateDepth: Effect.Effect<number, OutboxError.OutboxError, MongoDatabase> = Effect.flatMap(
-  MongoDatabase,
-  ({ db }) => MongoStats.depth(MongoCollections.make(db))
-)

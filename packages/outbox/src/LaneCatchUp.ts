@@ -1,14 +1,12 @@
-import { Clock, Data, Duration, Effect, Exit, Metric, Random } from "effect"
+import { Data, Duration, Effect, Exit, Metric } from "effect"
 import * as Backoff from "./Backoff.ts"
 import * as BatchOutcome from "./BatchOutcome.ts"
 import * as CallWatch from "./CallWatch.ts"
 import * as Delivery from "./Delivery.ts"
 import * as Lane from "./LaneState.ts"
 import * as Key from "./Key.ts"
-import * as LaneVerdict from "./LaneVerdict.ts"
 import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
-import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { DeadLetter, Stored } from "./OutboxStore.ts"
 import * as RelaySpans from "./RelaySpans.ts"
 import type { Rejection, SinkError } from "./Sink.ts"
@@ -44,13 +42,10 @@ export const make = (
   callsWith: (watch: CallWatch.CallWatch) => SinkCalls.SinkCalls,
   busyKeys: () => ReadonlySet<string>
 ): LaneCatchUp => {
-  const { circuit, options, order, orderKey, shared, sink } = state
+  const { circuit, metrics, options, order, orderKey, shared, sink } = state
   const { store } = shared
   const watch = CallWatch.make(sink.name, options.timeout)
   const calls = callsWith(watch)
-  const deliveredHere = Metric.tagged(OutboxMetrics.delivered, "sink", sink.name)
-  const rejectedHere = Metric.tagged(OutboxMetrics.rejected, "sink", sink.name)
-  const deadHere = Metric.tagged(OutboxMetrics.dead, "sink", sink.name)
   /** A pass that finds fewer messages than this lets new ones wait for the next. */
   const joinBelow = 2 * options.batchSize
   const sweepMillis = Duration.toMillis(options.sweepEvery)
@@ -100,46 +95,37 @@ export const make = (
     })
 
   /** The key stops, and what waited for its stretch goes behind, too. A dead letter comes back to be written. */
-  const stop = (key: string, stopped: BatchOutcome.Stop, wall: number, now: number, random: number) => {
-    const verdict = LaneVerdict.judge(stopped, order.stoppedAt(key), options, {
-      sink: sink.name,
-      nowMillis: now,
-      wallMillis: wall,
-      random,
-      successes: circuit.successes,
-      isOrdered: key === stopped.refused.message.key
+  const stop = (key: string, stopped: BatchOutcome.Stop) =>
+    Effect.gen(function* () {
+      const verdict = yield* Lane.judge(state, key, stopped)
+      stoppedNow.add(key)
+      if (verdict._tag === "Retry") {
+        yield* Lane.leaveBehind(state, order.stop(key, verdict.stopped))
+        return []
+      }
+      const { letter } = verdict
+      if (letter.blocks) {
+        order.park(key, letter.slot)
+        return [letter]
+      }
+      // What follows is due at once, but in the next pass: this one has left out some of it.
+      const dueMillis = yield* MonotonicClock.millis
+      const { slot } = letter
+      const goesOn = { slot, attempts: 0, dueMillis, history: [], isSlow: false }
+      yield* Lane.leaveBehind(state, order.stop(key, { ...goesOn, successes: circuit.successes }))
+      return [letter]
     })
-    stoppedNow.add(key)
-    if (verdict._tag === "Retry") return { waited: order.stop(key, verdict.stopped), letter: undefined }
-    const { letter } = verdict
-    if (letter.blocks) {
-      order.park(key, letter.slot)
-      return { waited: [], letter }
-    }
-    // What follows is due at once, but in the next pass: this one has left out some of it.
-    const goesOn = { slot: letter.slot, attempts: 0, dueMillis: now, history: [], isSlow: false }
-    return { waited: order.stop(key, { ...goesOn, successes: circuit.successes }), letter }
-  }
 
   const conclude = (answered: ReadonlyArray<Delivery.Delivery>, rejections: ReadonlyArray<Rejection>) =>
     Effect.gen(function* () {
       const { confirmed, stops } = BatchOutcome.split(answered, rejections, orderKey)
-      const wall = yield* Clock.currentTimeMillis
-      const now = yield* MonotonicClock.millis
       const dead: Array<DeadLetter> = []
       for (const { message } of confirmed) order.goOn(orderKey(message))
-      for (const [key, stopped] of stops) {
-        const { letter, waited } = stop(key, stopped, wall, now, yield* Random.next)
-        if (letter !== undefined) dead.push(letter)
-        yield* Lane.leaveBehind(state, waited)
-      }
+      for (const [key, stopped] of stops) dead.push(...(yield* stop(key, stopped)))
       yield* write(confirmed, dead)
-      yield* Metric.incrementBy(deliveredHere, confirmed.length)
-      yield* Metric.incrementBy(rejectedHere, rejections.length)
-      yield* Metric.incrementBy(deadHere, dead.length)
-      for (const { error, messageId } of dead) {
-        yield* Effect.logError(`sink '${sink.name}' gave up on message ${messageId}: ${error}`)
-      }
+      yield* Metric.incrementBy(metrics.delivered, confirmed.length)
+      yield* Metric.incrementBy(metrics.rejected, rejections.length)
+      for (const letter of dead) yield* Lane.noteDead(state, letter)
       Lane.noteParked(state, stops.keys())
     })
 

@@ -1,12 +1,10 @@
-import { Clock, Effect, Metric, Random } from "effect"
+import { Array as Arr, Clock, Effect, Metric } from "effect"
 import * as BatchOutcome from "./BatchOutcome.ts"
 import * as CallWatch from "./CallWatch.ts"
 import type { Delivery } from "./Delivery.ts"
 import * as Lane from "./LaneState.ts"
-import * as LaneVerdict from "./LaneVerdict.ts"
 import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
-import * as OutboxMetrics from "./OutboxMetrics.ts"
 import type { SinkError } from "./Sink.ts"
 import type * as SinkCalls from "./SinkCalls.ts"
 
@@ -27,14 +25,9 @@ export const make = (
   state: Lane.LaneState,
   callsWith: (watch: CallWatch.CallWatch) => SinkCalls.SinkCalls
 ): LaneFlow => {
-  const { circuit, options, order, orderKey, queue, sink } = state
+  const { circuit, metrics, options, order, orderKey, queue, sink } = state
   const watch = CallWatch.make(sink.name, options.timeout)
   const calls = callsWith(watch)
-  const deliveredHere = Metric.tagged(OutboxMetrics.delivered, "sink", sink.name)
-  const rejectedHere = Metric.tagged(OutboxMetrics.rejected, "sink", sink.name)
-  const deadHere = Metric.tagged(OutboxMetrics.dead, "sink", sink.name)
-  const batchSizeHere = Metric.tagged(OutboxMetrics.batchSize, "sink", sink.name)
-  const latencyHere = Metric.tagged(OutboxMetrics.latency, "sink", sink.name)
 
   /** Under way. After a call that took too long all of it is sent again: twice is harmless. */
   let current: ReadonlyArray<Delivery> = []
@@ -68,37 +61,27 @@ export const make = (
 
   const noteLatency = (confirmed: ReadonlyArray<Delivery>, now: number) => {
     for (const { message } of confirmed) {
-      latencyHere.unsafeUpdate(Math.max(0, now - message.createdAt) / 1_000, [])
+      metrics.latency.unsafeUpdate(Math.max(0, now - message.createdAt) / 1_000, [])
     }
   }
 
   /** What is refused is sent again from behind, or is dead; what follows it of its key waits with it. */
-  const stop = (key: string, stopped: BatchOutcome.Stop, wall: number, now: number, random: number) =>
-    Effect.suspend(() => {
+  const stop = (key: string, stopped: BatchOutcome.Stop) =>
+    Effect.gen(function* () {
       const { followers, refused } = stopped
-      const verdict = LaneVerdict.judge(stopped, order.stoppedAt(key), options, {
-        sink: sink.name,
-        nowMillis: now,
-        wallMillis: wall,
-        random,
-        successes: circuit.successes,
-        isOrdered: key === refused.message.key
-      })
+      const verdict = yield* Lane.judge(state, key, stopped)
       if (verdict._tag === "Retry") {
         const waited = order.stop(key, verdict.stopped)
         state.behindWork.unsafeOpen()
-        return Lane.leaveBehind(state, [refused, ...followers, ...waited])
+        return yield* Lane.leaveBehind(state, [refused, ...followers, ...waited])
       }
-      refused.dead.push(verdict.letter)
-      if (verdict.letter.blocks) order.park(key, refused.message.slot)
+      const { letter } = verdict
+      refused.dead.push(letter)
+      if (letter.blocks) order.park(key, letter.slot)
       else current = [...followers, ...current]
-      return Effect.logError(
-        `sink '${sink.name}' gave up on message ${refused.message.id}: ${stopped.rejection.error}`
-      ).pipe(
-        Effect.zipRight(Metric.increment(deadHere)),
-        Effect.zipRight(Lane.finish(state, [refused])),
-        Effect.zipRight(verdict.letter.blocks ? Lane.leaveBehind(state, followers) : Effect.void)
-      )
+      yield* Lane.noteDead(state, letter)
+      yield* Lane.finish(state, [refused])
+      return yield* letter.blocks ? Lane.leaveBehind(state, followers) : Effect.void
     })
 
   const conclude = ({ answered, gone, left, rejections }: SinkCalls.Sent) =>
@@ -106,22 +89,20 @@ export const make = (
       const { confirmed, stops } = BatchOutcome.split(answered, rejections, orderKey)
       const wall = yield* Clock.currentTimeMillis
       current = left
-      yield* Metric.update(batchSizeHere, answered.length)
-      yield* Metric.incrementBy(deliveredHere, confirmed.length)
+      yield* Metric.update(metrics.batchSize, answered.length)
+      yield* Metric.incrementBy(metrics.delivered, confirmed.length)
       noteLatency(confirmed, wall)
       yield* Lane.finish(state, confirmed)
       yield* Lane.leaveBehind(state, gone)
       if (stops.size === 0) return
-      yield* Metric.incrementBy(rejectedHere, rejections.length)
-      const now = yield* MonotonicClock.millis
-      for (const [key, stopped] of stops) yield* stop(key, stopped, wall, now, yield* Random.next)
+      yield* Metric.incrementBy(metrics.rejected, rejections.length)
+      for (const [key, stopped] of stops) yield* stop(key, stopped)
       yield* leaveWhatMayNotFlow
     })
 
   /** Of what is left, some may follow a key that has just stopped. */
   const leaveWhatMayNotFlow = Effect.suspend(() => {
-    const stays = current.filter(({ message }) => order.wayOf(message) === "flow")
-    const goes = current.filter(({ message }) => order.wayOf(message) !== "flow")
+    const [goes, stays] = Arr.partition(current, ({ message }) => order.wayOf(message) === "flow")
     current = stays
     return Lane.leaveBehind(state, goes)
   })
@@ -158,10 +139,8 @@ export const make = (
   /** The sink is away, and the next owner of these slots may wait for it as well. */
   const leaveYielding = Effect.suspend(() => {
     if (state.yielding.size === 0) return Effect.void
-    const batch = current
-    const isYielding = ({ message }: Delivery) => state.yielding.has(message.slot)
-    current = batch.filter((delivery) => !isYielding(delivery))
-    const left = batch.filter(isYielding)
+    const [stays, left] = Arr.partition(current, ({ message }) => state.yielding.has(message.slot))
+    current = stays
     // What comes of these slots follows it.
     const waited = order.fallBehind(new Set(left.map(({ message }) => message.slot)))
     return Lane.leaveBehind(state, [...left, ...waited])

@@ -1,10 +1,13 @@
-import { type Context, Duration, Effect, Metric, Random } from "effect"
+import { Clock, type Context, Duration, Effect, Metric, Random } from "effect"
+import type { Stop } from "./BatchOutcome.ts"
 import { Circuit } from "./Circuit.ts"
 import type { Delivery } from "./Delivery.ts"
 import { LaneOrder, type OrderKey } from "./LaneOrder.ts"
+import * as LaneVerdict from "./LaneVerdict.ts"
+import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
-import * as OutboxMetrics from "./OutboxMetrics.ts"
-import type { Lease, OutboxStore } from "./OutboxStore.ts"
+import * as LaneMetrics from "./LaneMetrics.ts"
+import type { DeadLetter, Lease, OutboxStore } from "./OutboxStore.ts"
 import type { AfterDeadLetter, RetryPolicy } from "./RelayPolicy.ts"
 import type { Sink, SinkError } from "./Sink.ts"
 import type * as Topic from "./Topic.ts"
@@ -46,6 +49,7 @@ export interface Shared {
 export interface LaneState {
   readonly sink: Sink
   readonly options: Options
+  readonly metrics: LaneMetrics.LaneMetrics
   readonly shared: Shared
   readonly orderKey: OrderKey
   readonly order: LaneOrder
@@ -80,6 +84,7 @@ export const make = (sink: Sink, options: Options, shared: Shared): LaneState =>
   return {
     sink,
     options,
+    metrics: LaneMetrics.make(sink.name),
     shared,
     orderKey,
     order: new LaneOrder(orderKey),
@@ -110,8 +115,10 @@ export const leaveBehind = (state: LaneState, deliveries: ReadonlyArray<Delivery
     // Of a slot that has gone nothing is written here any more.
     if (state.owned.has(delivery.message.slot)) state.order.leaving(delivery)
   }
-  const count = Metric.tagged(OutboxMetrics.leftBehind, "sink", state.sink.name)
-  return Effect.zipRight(Metric.incrementBy(count, deliveries.length), finish(state, deliveries))
+  return Effect.zipRight(
+    Metric.incrementBy(state.metrics.leftBehind, deliveries.length),
+    finish(state, deliveries)
+  )
 }
 
 /**
@@ -152,14 +159,31 @@ export const pause = (state: LaneState, millis: number): Effect.Effect<void> =>
     Effect.zipRight(state.hurry.await, Effect.sleep(hurriedPause))
   )
 
-const openGauge = (state: LaneState) => Metric.tagged(OutboxMetrics.sinkOpen, "sink", state.sink.name)
+/** What follows from a refusal now. */
+export const judge = (state: LaneState, key: string, stop: Stop): Effect.Effect<LaneVerdict.Verdict> =>
+  Effect.gen(function* () {
+    return LaneVerdict.judge(stop, state.order.stoppedAt(key), state.options, {
+      sink: state.sink.name,
+      nowMillis: yield* MonotonicClock.millis,
+      wallMillis: yield* Clock.currentTimeMillis,
+      random: yield* Random.next,
+      successes: state.circuit.successes,
+      isOrdered: key === stop.refused.message.key
+    })
+  })
+
+export const noteDead = (state: LaneState, { error, messageId }: DeadLetter): Effect.Effect<void> =>
+  Effect.zipRight(
+    Metric.increment(state.metrics.dead),
+    Effect.logError(`sink '${state.sink.name}' gave up on message ${messageId}: ${error}`)
+  )
 
 export const noteSuccess = (state: LaneState): Effect.Effect<void> => {
   const wasFailing = state.circuit.isFailing
   state.circuit.succeed()
   if (!wasFailing) return Effect.void
   return Effect.zipRight(
-    Metric.set(openGauge(state), 0),
+    Metric.set(state.metrics.sinkOpen, 0),
     Effect.logInfo(`sink '${state.sink.name}' takes messages again`)
   )
 }
@@ -175,8 +199,8 @@ export const noteAway = (state: LaneState, error: SinkError, nowMillis: number):
   return Effect.gen(function* () {
     const wasFailing = state.circuit.isFailing
     const pause = state.circuit.fail(nowMillis, yield* Random.next)
-    yield* Metric.increment(Metric.tagged(OutboxMetrics.unavailable, "sink", state.sink.name))
-    if (state.circuit.isOpen) yield* Metric.set(openGauge(state), 1)
+    yield* Metric.increment(state.metrics.unavailable)
+    if (state.circuit.isOpen) yield* Metric.set(state.metrics.sinkOpen, 1)
     // Once an outage: what follows is in the metrics.
     if (!wasFailing) yield* Effect.logWarning(`${error.message}; its messages wait`)
     return pause

@@ -1,9 +1,8 @@
-import { Effect } from "effect"
+import { Array as Arr, Effect } from "effect"
 import type { Delivery } from "./Delivery.ts"
 import * as LaneCatchUp from "./LaneCatchUp.ts"
 import * as LaneFlow from "./LaneFlow.ts"
 import * as Lane from "./LaneState.ts"
-import type { Message } from "./Message.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import type { Sink } from "./Sink.ts"
 import * as SinkCalls from "./SinkCalls.ts"
@@ -52,12 +51,10 @@ export interface RelayLane {
   readonly run: Effect.Effect<never, OutboxError>
 }
 
-const within =
-  <A>(slots: ReadonlySet<number>, of: (item: A) => { readonly slot: number }) =>
-  (item: A) =>
-    slots.has(of(item).slot)
-
-const messageOf = ({ message }: Delivery): Message => message
+const isIn =
+  (slots: ReadonlySet<number>) =>
+  ({ message }: Delivery): boolean =>
+    slots.has(message.slot)
 
 export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): RelayLane => {
   const state = Lane.make(sink, options, shared)
@@ -83,9 +80,8 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
   const catchUp = LaneCatchUp.make(state, callsWith, flow.busyKeys)
 
   const takeFromQueue = (slots: ReadonlySet<number>): ReadonlyArray<Delivery> => {
-    const taken = queue.filter(within(slots, messageOf))
-    const rest = queue.filter((delivery) => !slots.has(delivery.message.slot))
-    queue.splice(0, queue.length, ...rest)
+    const [rest, taken] = Arr.partition(queue.splice(0), isIn(slots))
+    queue.push(...rest)
     return taken
   }
 
@@ -100,9 +96,7 @@ export const make = (sink: Sink, options: Lane.Options, shared: Lane.Shared): Re
     sink,
     offer: (deliveries) =>
       Effect.suspend(() => {
-        const mine = deliveries.filter(within(state.owned, messageOf))
-        const others =
-          mine.length === deliveries.length ? [] : deliveries.filter((delivery) => !mine.includes(delivery))
+        const [others, mine] = Arr.partition(deliveries, isIn(state.owned))
         queue.push(...mine)
         state.arrived.unsafeOpen()
         return Lane.leaveBehind(state, others)

@@ -381,6 +381,40 @@ describe("a store that fails", () => {
     })
   )
 
+  it.scoped("at a settlement that is too large has it made in parts", () =>
+    Effect.gen(function* () {
+      const world = yield* RelayWorld.make
+      const [strict, easy] = [recording("strict"), recording("easy")]
+      yield* strict.refuse(() => ({ reason: "Busy", error: "later", retryable: true }))
+      yield* world.faulty.failNext("settle", "TooLarge", { times: 3 })
+      yield* world.start({ sinks: [strict.sink, easy.sink] })
+      yield* world.commit(...MessageFixture.ofKey("customer/1", 40))
+      yield* RelayWorld.eventually("all is written", () => Effect.runSync(world.stats).behind === 40)
+      expect(world.faulty.calls("settle")).toBeGreaterThanOrEqual(6)
+      yield* strict.refuse()
+      yield* world.drained
+      for (const sink of [strict, easy]) expect(world.check(sink)).toEqual(sound)
+    })
+  )
+
+  it.scoped("at a message too large to be settled leaves that one where it is, and delays no other", () =>
+    Effect.gen(function* () {
+      const world = yield* RelayWorld.make
+      const [strict, easy] = [recording("strict"), recording("easy")]
+      const { a1, b1 } = fourMessages()
+      yield* strict.refuse(refusing(a1.id, false))
+      yield* world.faulty.failNext("settle", "TooLarge")
+      const { fiber } = yield* world.start({ sinks: [strict.sink, easy.sink] })
+      yield* world.commit(a1)
+      yield* RelayWorld.advance("1 second")
+      yield* world.commit(b1)
+      yield* RelayWorld.advance("1 second")
+      expect(yield* RelayWorld.runs(fiber)).toBe(true)
+      expect(idsOf(strict.received())).toEqual([b1.id])
+      expect(yield* world.stats).toMatchObject({ ready: 1, dead: 0 })
+    })
+  )
+
   it.scoped("while settling keeps no dead letter twice and loses none", () =>
     Effect.gen(function* () {
       const world = yield* RelayWorld.make
