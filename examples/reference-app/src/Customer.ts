@@ -15,14 +15,22 @@ export const Address = Schema.Struct({
   country: Kept
 })
 
-/** A customer as programs see it; every field says what its twin shows in its place. */
-export const Customer = Schema.Struct({
+/** A customer in full; every field says what its twin shows in its place. */
+export const FullCustomer = Schema.Struct({
   firstName: Pseudonym,
   lastName: Pseudonym,
   email: Schema.String.pipe(Anonymize.email),
   address: Address,
   createdAt: Schema.DateFromSelf.pipe(Anonymize.keep)
 })
+export type FullCustomer = typeof FullCustomer.Type
+
+/** A customer of whom no more is known than a name and an address, as plain text. */
+export const ShortCustomer = Schema.Struct({ name: Pseudonym, address: Pseudonym })
+export type ShortCustomer = typeof ShortCustomer.Type
+
+/** A customer as programs see it, in either form. */
+export const Customer = Schema.Union(FullCustomer, ShortCustomer)
 export type Customer = typeof Customer.Type
 
 /** The anonymized twin of a customer. */
@@ -36,3 +44,6 @@ export const customerStream = "customer"
 
 /** Where changes of customers are published, as twins. */
 export const customerTopic = TwinTopic.anonymized(customerStream, Customer)
+
+/** Where customers themselves are published, for the Redis that takes writes, too. */
+export const customerOriginalTopic = TwinTopic.original("customer-original", Customer)

@@ -1,8 +1,8 @@
 import type { Faker } from "@faker-js/faker"
 import { faker } from "@faker-js/faker/locale/en"
-import type { Customer } from "./Customer.ts"
+import type { FullCustomer } from "./Customer.ts"
 
-const address = (source: Faker): Customer["address"] => ({
+const address = (source: Faker): FullCustomer["address"] => ({
   line1: source.location.streetAddress(),
   line2: source.location.secondaryAddress(),
   postcode: source.location.zipCode(),
@@ -18,7 +18,7 @@ const seeded = (seed: number): Faker => {
 }
 
 /** An invented customer; the same seed gives the same one. */
-export const fakeCustomer = (seed: number, createdAt: Date): Customer => {
+export const fakeCustomer = (seed: number, createdAt: Date): FullCustomer => {
   const source = seeded(seed)
   const firstName = source.person.firstName()
   const lastName = source.person.lastName()
@@ -32,9 +32,9 @@ export const fakeCustomer = (seed: number, createdAt: Date): Customer => {
 }
 
 /** What changes when an invented customer moves, marries or takes another e-mail address. */
-export const fakePatch = (seed: number): Partial<Customer> => {
+export const fakePatch = (seed: number): Partial<FullCustomer> => {
   const source = seeded(seed)
-  return source.helpers.arrayElement<() => Partial<Customer>>([
+  return source.helpers.arrayElement<() => Partial<FullCustomer>>([
     () => ({ address: address(source) }),
     () => ({ lastName: source.person.lastName() }),
     () => ({ email: source.internet.email() })

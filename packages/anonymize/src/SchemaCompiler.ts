@@ -14,7 +14,7 @@ const advices: Record<UnsupportedReason, string> = {
   NotADocument: "give a Schema.Struct, a Schema.Class or a union of them",
   NotScalar: "annotate the fields or items inside instead, or use Anonymize.redact",
   RecordKeys: "use Anonymize.redact or Anonymize.keep, or Anonymize.keepKeys if no key is personal data",
-  AmbiguousUnion: "give each member a required field with a literal of its own",
+  AmbiguousUnion: "give each member a required field that no other has, or one with a literal of its own",
   Recursive: "use Anonymize.redact, or a Schema that does not contain itself",
   Conflict: "leave one of the two annotations away",
   Options: "scope is text without NUL, length a whole number from 4 to 22",

@@ -40,7 +40,28 @@ const tableFor = (
   return table
 }
 
-/** Structs are told apart by a required field that has literals of its own in each of them. */
+/** A required field that no other member can have. */
+const fieldOfItsOwn = (member: UnionMember, members: ReadonlyArray<UnionMember>): string | undefined => {
+  const others = members.flatMap((other) => (other === member ? [] : [structOf(other.ast)]))
+  if (others.some((other) => other === undefined || other.indexSignatures.length > 0)) return undefined
+  const taken = new Set(others.flatMap((other) => other?.propertySignatures.map(({ name }) => name) ?? []))
+  const own = structOf(member.ast)?.propertySignatures.find(
+    ({ isOptional, name, type }) =>
+      !isOptional && typeof name === "string" && !taken.has(name) && !canBeUndefined(type)
+  )
+  return own === undefined ? undefined : String(own.name)
+}
+
+const canBeUndefined = (ast: SchemaAST.AST): boolean => EncodedKind.ofAst(ast).has("undefined")
+
+/** By which field is there; of a value that has the fields of several members, the first member. */
+const selectByPresence = (members: ReadonlyArray<UnionMember>): Option.Option<Select> => {
+  const marks = members.map((member) => ({ node: member.node, field: fieldOfItsOwn(member, members) }))
+  if (marks.some(({ field }) => field === undefined)) return Option.none()
+  return Option.some((value) => marks.find(({ field = "" }) => getOwn(value, field) !== undefined)?.node)
+}
+
+/** Structs are told apart by a required field that has literals of its own in each of them, or that is in one alone. */
 const selectStruct = (members: ReadonlyArray<UnionMember>): Option.Option<Select> => {
   const [first] = members
   if (first !== undefined && members.length === 1) return Option.some(() => first.node)
@@ -49,7 +70,7 @@ const selectStruct = (members: ReadonlyArray<UnionMember>): Option.Option<Select
     const table = typeof key === "string" ? tableFor(members, key) : undefined
     if (table !== undefined) return Option.some((value) => table.get(getOwn(value, String(key))))
   }
-  return Option.none()
+  return selectByPresence(members)
 }
 
 const groupByKind = (members: ReadonlyArray<UnionMember>) => {

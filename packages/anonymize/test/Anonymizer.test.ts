@@ -355,6 +355,45 @@ describe("shapes", () => {
     expect(() => raw(Owner).anonymize({ owner: { name: "Ada" } })).toThrow("a member of the union")
   })
 
+  it("unions of structs go by a required field that only one of them has", () => {
+    const Long = Schema.Struct({ firstName: text, email: text.pipe(Anonymize.keep), note: kept })
+    const Short = Schema.Struct({ name: text, note: text })
+    const anonymizer = compiled(Schema.Union(Long, Short))
+    const long = { firstName: "Margaret", email: "m@example.com", note: "Margaret" }
+    const short = { name: "Margaret", note: "Margaret" }
+    expect(anonymizer.anonymize(long)).toEqual({ ...long, firstName: expect.stringMatching(pseudonym8) })
+    expect(anonymizer.anonymize(short)).toEqual({
+      name: expect.stringMatching(pseudonym8),
+      note: expect.stringMatching(pseudonym8)
+    })
+    // What was kept as a long one must not pass for a pseudonym in a short one.
+    expect(anonymizer.reanonymize(long, short, anonymizer.anonymize(long))).toEqual(
+      anonymizer.anonymize(short)
+    )
+    expect(() => raw(Schema.Union(Long, Short)).anonymize({ note: "Margaret" })).toThrow(
+      "a member of the union"
+    )
+  })
+
+  it("a field that may be absent, or that a record may have, tells no structs apart", () => {
+    const Open = Schema.Struct(
+      { a: Schema.String },
+      Schema.Record({ key: Schema.String, value: Schema.String })
+    ).pipe(Anonymize.keep)
+    expect(
+      places(
+        Schema.Struct({
+          absent: Schema.Union(
+            Schema.Struct({ a: Schema.optional(text) }),
+            Schema.Struct({ b: Schema.UndefinedOr(text) })
+          ),
+          half: Schema.Union(Schema.Struct({ a: text, b: text }), Schema.Struct({ a: kept })),
+          record: Schema.Union(Schema.Struct({ b: text }), Open)
+        })
+      )
+    ).toEqual(["absent AmbiguousUnion", "half AmbiguousUnion", "record AmbiguousUnion"])
+  })
+
   it("unions of kinds go by the kind", () => {
     const { anonymize } = compiled(
       Schema.Struct({

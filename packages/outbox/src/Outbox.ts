@@ -1,5 +1,6 @@
 import { Clock, Context, Effect, Layer, Option } from "effect"
 import * as Message from "./Message.ts"
+import * as MessageHeaders from "./MessageHeaders.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import { OutboxStore } from "./OutboxStore.ts"
 import * as ProducerLimit from "./ProducerLimit.ts"
@@ -21,7 +22,8 @@ export type Options = ProducerLimit.Options
  * else in it, or not at all. Fails with reason `Full` while the producer limit is reached; then its transaction
  * writes nothing.
  *
- * Messages without a `traceparent` get that of the span around the call, where there is one.
+ * Messages get the headers that `MessageHeaders.locally` gives around the call, and those without a `traceparent`
+ * that of the span around it, where there is one.
  */
 export class Outbox extends Context.Tag("@twinbox/outbox/Outbox")<
   Outbox,
@@ -70,14 +72,18 @@ export const placeAll = (
 
 const none: ReadonlyMap<string, number> = new Map()
 
-/** Drafts without a trace get that of the span that the fiber is in. */
-const traced = (drafts: ReadonlyArray<Sequenced>): Effect.Effect<ReadonlyArray<Sequenced>> =>
-  Effect.map(
-    TraceContext.current,
-    Option.match({
-      onNone: () => drafts,
-      onSome: (traceparent) =>
-        drafts.map((sequenced) => ({ ...sequenced, draft: Message.traced(sequenced.draft, traceparent) }))
+/** What the fiber gives to drafts: its headers, and the trace of its span unless they have one. */
+const withHeaders = (drafts: ReadonlyArray<Sequenced>): Effect.Effect<ReadonlyArray<Sequenced>> =>
+  Effect.zipWith(MessageHeaders.current, TraceContext.current, (headers, trace) =>
+    drafts.map((sequenced) => {
+      const draft = { ...sequenced.draft, headers: { ...headers, ...sequenced.draft.headers } }
+      return {
+        ...sequenced,
+        draft: Option.match(trace, {
+          onNone: () => draft,
+          onSome: (traceparent) => Message.traced(draft, traceparent)
+        })
+      }
     })
   )
 
@@ -95,7 +101,7 @@ export const make = (options: Options = {}): Effect.Effect<Context.Tag.Service<O
       Effect.gen(function* () {
         if (given.length === 0) return []
         yield* admitted
-        const drafts = yield* traced(given)
+        const drafts = yield* withHeaders(given)
         const wanted = unsequencedKeys(drafts)
         const first = wanted.size === 0 ? none : yield* store.reserveSequences(wanted)
         const createdAt = yield* Clock.currentTimeMillis

@@ -1,5 +1,5 @@
 import { MongoDatabase, type MongoError, Transaction } from "@twinbox/mongodb"
-import { TraceContext, Transaction as OutboxTransaction } from "@twinbox/outbox"
+import { MessageHeaders, TraceContext, Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Context, Effect, Option, type Scope } from "effect"
 import * as GroupCommit from "./GroupCommit.ts"
 import { KeyQueue } from "./KeyQueue.ts"
@@ -22,15 +22,18 @@ const allOrNothing = (batch: WriteBatch, writes: ReadonlyArray<Write>) =>
 /** A group that meets other writers soon lets its writes go each on its own: patience would hold up all of them. */
 const groupOptions: Transaction.Options = { maxAttempts: 4 }
 
-/** A write with the trace of the fiber that asks for it. */
-const traced = (write: Write): Effect.Effect<Write> =>
-  Effect.map(
-    TraceContext.current,
-    Option.match({
-      onNone: () => write,
-      onSome: (traceparent) => ({ ...write, headers: TraceContext.addTo(write.headers ?? {}, traceparent) })
-    })
-  )
+/** A write with the headers and the trace of the fiber that asks for it. */
+const withHeaders = (write: Write): Effect.Effect<Write> =>
+  Effect.zipWith(MessageHeaders.current, TraceContext.current, (given, trace) => {
+    const headers = { ...given, ...write.headers }
+    return {
+      ...write,
+      headers: Option.match(trace, {
+        onNone: () => headers,
+        onSome: (traceparent) => TraceContext.addTo(headers, traceparent)
+      })
+    }
+  })
 
 export const make = (
   batch: WriteBatch,
@@ -63,18 +66,20 @@ export const make = (
         ? undefined
         : yield* GroupCommit.make(
             (writes) =>
-              TraceContext.detached(
-                transact(batch.execute(writes), writes.length > 1 ? groupOptions : undefined)
+              MessageHeaders.detached(
+                TraceContext.detached(
+                  transact(batch.execute(writes), writes.length > 1 ? groupOptions : undefined)
+                )
               ),
             group
           )
 
-    /** The fiber that writes for a group is in no span of the callers: each write brings its own. */
+    /** The fiber that writes for a group is in no span of the callers, and has none of their headers: each write brings its own. */
     const inOwn =
       shared === undefined
         ? alone
         : (write: Write, bytes: number) =>
-            Effect.flatMap(traced(write), (withTrace) => shared.submit(withTrace, bytes))
+            Effect.flatMap(withHeaders(write), (complete) => shared.submit(complete, bytes))
 
     return {
       // Inside the caller's transaction there is nothing to share, and no queue but that of its own fibers.
