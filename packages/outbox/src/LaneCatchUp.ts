@@ -1,10 +1,11 @@
-import { Data, Duration, Effect, Exit, Metric } from "effect"
+import { Array as Arr, Data, Duration, Effect, Exit, Metric } from "effect"
 import * as Backoff from "./Backoff.ts"
 import * as BatchOutcome from "./BatchOutcome.ts"
 import * as CallWatch from "./CallWatch.ts"
 import * as Delivery from "./Delivery.ts"
 import * as Lane from "./LaneState.ts"
 import * as Key from "./Key.ts"
+import type * as Message from "./Message.ts"
 import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import type { DeadLetter, Stored } from "./OutboxStore.ts"
@@ -122,24 +123,41 @@ export const make = (
       const dead: Array<DeadLetter> = []
       for (const { message } of confirmed) order.goOn(orderKey(message))
       for (const [key, stopped] of stops) dead.push(...(yield* stop(key, stopped)))
-      yield* write(confirmed, dead)
+      yield* write(
+        confirmed.map(({ message }) => message),
+        dead
+      )
       yield* Metric.incrementBy(metrics.delivered, confirmed.length)
       yield* Metric.incrementBy(metrics.rejected, rejections.length)
       for (const letter of dead) yield* Lane.noteDead(state, letter)
       Lane.noteParked(state, stops.keys())
     })
 
-  const write = (confirmed: ReadonlyArray<Delivery.Delivery>, dead: ReadonlyArray<DeadLetter>) => {
-    if (confirmed.length + dead.length === 0) return Effect.void
-    const messages = confirmed.map(({ message }) => message)
-    const slots = [...messages, ...dead].map(({ slot }) => slot)
-    return shared
-      .persistently(
-        Effect.suspend(() =>
-          store.settleBehind(shared.leaseOf(slots), sink.name, { confirmed: messages, dead })
-        )
+  /** What is too large for one write is written in parts. What is too large by itself is sent again with a later pass. */
+  const write = (
+    confirmed: ReadonlyArray<Message.Message>,
+    dead: ReadonlyArray<DeadLetter>
+  ): Effect.Effect<void, OutboxError> => {
+    const count = confirmed.length + dead.length
+    if (count === 0) return Effect.void
+    const slots = [...confirmed, ...dead].map(({ slot }) => slot)
+    const whole = Effect.suspend(() =>
+      store.settleBehind(shared.leaseOf(slots), sink.name, { confirmed, dead })
+    )
+    return shared.persistently(whole).pipe(
+      RelaySpans.settle(sink.name, count),
+      Effect.catchIf(
+        (error) => error.reason === "TooLarge" && count > 1,
+        () => {
+          if (confirmed.length > 0 && dead.length > 0) {
+            return Effect.zipRight(write(confirmed, []), write([], dead))
+          }
+          const [some, others] = Arr.splitAt(confirmed, Math.ceil(confirmed.length / 2))
+          const [few, rest] = Arr.splitAt(dead, Math.ceil(dead.length / 2))
+          return Effect.zipRight(write(some, few), write(others, rest))
+        }
       )
-      .pipe(RelaySpans.settle(sink.name, confirmed.length + dead.length))
+    )
   }
 
   const send = (batch: ReadonlyArray<Delivery.Delivery>) =>

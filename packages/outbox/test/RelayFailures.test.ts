@@ -397,6 +397,24 @@ describe("a store that fails", () => {
     })
   )
 
+  it.scoped("at a catch-up whose settlement is too large has it made in parts", () =>
+    Effect.gen(function* () {
+      const world = yield* RelayWorld.make
+      const sink = recording("one")
+      const messages = MessageFixture.ofKey("customer/1", 40)
+      const bad = messages.at(-1)?.id ?? ""
+      yield* sink.refuse(() => ({ reason: "Busy", error: "later", retryable: true }))
+      yield* world.start({ sinks: [sink.sink] })
+      yield* world.commit(...messages)
+      yield* RelayWorld.eventually("all is behind", () => Effect.runSync(world.stats).behind === 40)
+      yield* world.faulty.failNext("settleBehind", "TooLarge", { times: 3 })
+      yield* sink.refuse(refusing(bad, false))
+      yield* RelayWorld.eventually("all but one are delivered", () => Effect.runSync(world.stats).dead === 1)
+      expect(world.faulty.calls("settleBehind")).toBeGreaterThanOrEqual(6)
+      expect(yield* world.stats).toMatchObject({ ready: 0, behind: 0, dead: 1 })
+    })
+  )
+
   it.scoped("at a message too large to be settled leaves that one where it is, and delays no other", () =>
     Effect.gen(function* () {
       const world = yield* RelayWorld.make
