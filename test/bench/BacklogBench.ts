@@ -1,4 +1,5 @@
 import { MongoDatabase } from "@twinbox/mongodb"
+import { OutboxStore } from "@twinbox/outbox"
 import { Duration, Effect, Schedule } from "effect"
 import type { Document } from "mongodb"
 import * as BenchOutbox from "./BenchOutbox.ts"
@@ -6,7 +7,7 @@ import { inDatabase, type Servers, startRedis } from "./BenchServers.ts"
 import type { Figure } from "./Figure.ts"
 import { median, round } from "./Measure.ts"
 import * as RelayHost from "./RelayHost.ts"
-import type { RelaySettings, Report, SinkSettings } from "./RelayProtocol.ts"
+import { nowMillis, type RelaySettings, type Report, type SinkSettings } from "./RelayProtocol.ts"
 import { within } from "./TimeLimit.ts"
 
 export interface Explained {
@@ -16,17 +17,19 @@ export interface Explained {
   readonly ratio: number
 }
 
+/** How an outbox with so many undelivered messages is drained. */
+export interface Side {
+  readonly messages: number
+  /** How fast the next messages went out of it, whatever came after them. */
+  readonly drainedPerSecond: number
+  readonly read: Explained
+}
+
 export interface BacklogResult {
-  readonly few: {
-    readonly messages: number
-    readonly drainedPerSecond: number
-    readonly read: Explained
-  }
-  readonly many: {
-    readonly messages: number
-    readonly drainedPerSecond: number
-    readonly read: Explained
-  }
+  readonly few: Side
+  readonly many: Side
+  /** All of the many, to the last. */
+  readonly sustainedPerSecond: number
   readonly drainRatio: number
   /** Resident memory of the relay's process: before it has done anything, and the most that it ever was. */
   readonly memory: {
@@ -53,8 +56,8 @@ const leastMessages = 5_000
 
 const scaled = (messages: number, scale: number) => Math.max(leastMessages, Math.round(messages * scale))
 
-/** How often the few messages are drained for once that the many are: it takes that little. */
-const fewPerMany = 3
+/** How often so many messages are drained with few and with many undelivered: it takes little. */
+const samplesPerRound = 3
 
 /** Its cost for a message does not depend on how many came before, as that of a mirror does, which holds them all. */
 const log = (name: string, redisUrl: string): SinkSettings => ({ name, kind: "log", redisUrl, keeps: 10_000 })
@@ -64,22 +67,17 @@ const frugal = ["--max-old-space-size=128", "--max-semi-space-size=8"]
 
 const lookEvery = Schedule.spaced("50 millis")
 
-/** The end of a drain is seen by looking: the shortest takes most of a second. */
-const settledEvery = Duration.millis(5)
+/** The shortest drain takes half a second. */
+const loweredEvery = Duration.millis(5)
 
 const megabytes = (bytes: number) => round(bytes / 1_000_000)
 
-/** Messages a second, from the end of a sink's first batch to `endMillis`, or to the end of its last. */
-const perSecond = (report: Report, name: string, endMillis?: number) => {
+/** Messages a second, from the end of a sink's first batch to the end of its last. */
+const perSecond = (report: Report, name: string) => {
   const sink = report.sinks[name]
   if (sink === undefined) return 0
-  const took = (endMillis ?? sink.lastAtMillis) - sink.firstAtMillis
-  return ((sink.count - sink.firstCount) * 1_000) / Math.max(1, took)
+  return ((sink.count - sink.firstCount) * 1_000) / Math.max(1, sink.lastAtMillis - sink.firstAtMillis)
 }
-
-/** All of it has been delivered, and the relay has written that down. */
-const isSettled = ({ relay, sinks }: Report, messages: number, to: ReadonlyArray<string>) =>
-  relay?.inFlight === 0 && to.every((name) => (sinks[name]?.count ?? 0) >= messages)
 
 /** Lets a relay deliver all that is ready to these of its sinks, and tells how it went. */
 const deliver = (
@@ -99,22 +97,31 @@ const deliver = (
     return { report, drainedPerSecond: Math.min(...to.map((name) => perSecond(report, name))) }
   })
 
-/**
- * Empties an outbox into a relay's only sink. A relay takes in some thousands of messages at once: of few messages the
- * sinks have all long before the database has got rid of any.
- */
+/** Waits until there are so few messages; tells how many there are then, and when. */
+const lowered = (most: number) =>
+  Effect.flatMap(OutboxStore.OutboxStore, ({ depth }) =>
+    Effect.iterate(
+      { depth: Infinity, atMillis: 0 },
+      {
+        while: (seen) => seen.depth > most,
+        body: () =>
+          Effect.delay(
+            Effect.map(depth, (found) => ({ depth: found, atMillis: nowMillis() })),
+            loweredEvery
+          )
+      }
+    )
+  ).pipe(within("30 minutes", `the outbox was down to ${most} messages`))
+
+/** Messages a second that a relay gets rid of, counted where they are: in the outbox. */
 const drain = (host: RelayHost.RelayHost, settings: RelaySettings, messages: number) =>
   Effect.gen(function* () {
-    const to = settings.sinks.map(({ name }) => name)
+    const before = yield* (yield* OutboxStore.OutboxStore).depth
     yield* host.start(settings)
-    const settled = Effect.iterate(yield* host.report, {
-      while: (found) => !isSettled(found, messages, to),
-      body: () => Effect.delay(host.report, settledEvery)
-    })
-    const report = yield* within("30 minutes", "the outbox was empty")(settled)
+    const first = yield* lowered(before - 1)
+    const last = yield* lowered(Math.max(0, before - messages))
     yield* host.stop
-    const drainedPerSecond = Math.min(...to.map((name) => perSecond(report, name, report.atMillis)))
-    return { report, drainedPerSecond }
+    return ((first.depth - last.depth) * 1_000) / (last.atMillis - first.atMillis)
   })
 
 /** What of a command says which documents it reads; the rest is about the session that sent it. */
@@ -143,19 +150,6 @@ const flushed = Effect.flatMap(MongoDatabase.MongoDatabase, ({ client }) =>
   Effect.promise(() => client.db("admin").command({ fsync: 1 }))
 )
 
-interface Side {
-  readonly messages: number
-  readonly drainedPerSecond: number
-  readonly read: Explained
-}
-
-const summary = (samples: ReadonlyArray<Side>): Side => ({
-  messages: samples[0]?.messages ?? 0,
-  drainedPerSecond: round(median(samples.map(({ drainedPerSecond }) => drainedPerSecond))),
-  // The worst of them.
-  read: samples.map(({ read }) => read).reduce((a, b) => (b.ratio > a.ratio ? b : a))
-})
-
 const settingsOf = ({ mongoUri, redisUrl }: Servers, database: string): RelaySettings => ({
   mongoUri,
   database,
@@ -171,17 +165,25 @@ const warmUp = (servers: Servers, host: RelayHost.RelayHost, messages: number, d
     Effect.gen(function* () {
       yield* BenchOutbox.fill(0, messages)
       const settings = { ...settingsOf(servers, database), monitors: true }
-      const { read } = (yield* drain(host, settings, messages)).report
+      const { read } = (yield* deliver(host, settings, messages, ["log"])).report
       return read ?? (yield* Effect.dieMessage("the relay has read nothing"))
     })
   )
 
+interface Backlog {
+  readonly database: string
+  readonly messages: number
+  /** Messages of a drain that is timed. */
+  readonly atOnce: number
+  readonly times: number
+}
+
+/** Fills an outbox, has it drained by so many messages as often as is asked for, and then to the last. */
 const sample = (
   servers: Servers,
   host: RelayHost.RelayHost,
   read: Document,
-  messages: number,
-  database: string
+  { atOnce, database, messages, times }: Backlog
 ) =>
   inDatabase(
     servers,
@@ -191,17 +193,27 @@ const sample = (
       yield* flushed
       const explained = yield* explain(read)
       const settings = settingsOf(servers, database)
-      const { drainedPerSecond } = yield* drain(host, settings, messages)
-      const side: Side = { messages, drainedPerSecond, read: explained }
-      return side
+      const rates = yield* Effect.replicateEffect(drain(host, settings, atOnce), times)
+      const left = yield* (yield* OutboxStore.OutboxStore).depth
+      const sustained = left === 0 ? 0 : yield* drain(host, settings, left)
+      return { messages, rates, sustained, read: explained }
     })
   )
+
+type Sample = Effect.Effect.Success<ReturnType<typeof sample>>
+
+const sideOf = (samples: ReadonlyArray<Sample>): Side => ({
+  messages: samples[0]?.messages ?? 0,
+  drainedPerSecond: round(median(samples.flatMap(({ rates }) => rates))),
+  // The worst of them.
+  read: samples.map(({ read }) => read).reduce((a, b) => (b.ratio > a.ratio ? b : a))
+})
 
 /** The memory that a relay takes where the engine has been told to be sparing; else it tidies up when it likes. */
 const frugally = (servers: Servers, read: Document, messages: number) =>
   Effect.gen(function* () {
     const host = yield* RelayHost.make(frugal)
-    yield* sample(servers, host, read, messages, "backlog_frugal")
+    yield* sample(servers, host, read, { database: "backlog_frugal", messages, atOnce: 0, times: 0 })
     return megabytes((yield* host.report).peakRssBytes)
   }).pipe(Effect.scoped)
 
@@ -212,18 +224,23 @@ const drains = (servers: Servers, rounds: number, scale: number) =>
     const read = yield* warmUp(servers, host, scaled(100_000, scale), "backlog_warm_up")
     const fewMessages = scaled(10_000, scale)
     const manyMessages = scaled(1_000_000, scale)
-    const few: Array<Side> = []
-    const many: Array<Side> = []
+    const few: Array<Sample> = []
+    const many: Array<Sample> = []
+    const atOnce = fewMessages
     for (let at = 0; at < rounds; at++) {
-      for (let n = 0; n < fewPerMany; n++) {
-        few.push(yield* sample(servers, host, read, fewMessages, `backlog_few_${at}_${n}`))
+      for (let n = 0; n < samplesPerRound; n++) {
+        const database = `backlog_few_${at}_${n}`
+        few.push(yield* sample(servers, host, read, { database, messages: fewMessages, atOnce, times: 1 }))
       }
-      many.push(yield* sample(servers, host, read, manyMessages, `backlog_many_${at}`))
+      const database = `backlog_many_${at}`
+      const times = samplesPerRound
+      many.push(yield* sample(servers, host, read, { database, messages: manyMessages, atOnce, times }))
     }
     const { peakRssBytes } = yield* host.report
-    const sides = { few: summary(few), many: summary(many) }
+    const sides = { few: sideOf(few), many: sideOf(many) }
     return {
       ...sides,
+      sustainedPerSecond: round(median(many.map(({ sustained }) => sustained))),
       drainRatio: round(sides.many.drainedPerSecond / sides.few.drainedPerSecond, 3),
       memory: {
         startMegabytes: megabytes(rssBytes),
@@ -297,12 +314,18 @@ export const figures = ({
   drainRatio,
   few,
   many,
-  memory
+  memory,
+  sustainedPerSecond
 }: BacklogResult): ReadonlyArray<Figure> => [
   {
-    name: `(g) drain with ${thousands(many.messages)} / ${thousands(few.messages)} undelivered`,
+    name: `(g) drain of ${thousands(few.messages)} with ${thousands(many.messages)} / with no more undelivered`,
     measured: drainRatio,
     atLeast: 0.9
+  },
+  {
+    name: `(g) drain of all ${thousands(many.messages)}`,
+    measured: sustainedPerSecond,
+    unit: "/s"
   },
   ...[few, many].map(({ messages, read }) => ({
     name: `(g) index keys / documents of the read, ${thousands(messages)} undelivered`,
