@@ -11,6 +11,9 @@ import * as RelaySpans from "./RelaySpans.ts"
 /** Messages settled in one write, at most. */
 const maxBatch = 1_000
 
+/** So many that wait are written beside the write that is under way: half of that is waiting for a majority. */
+const crowd = maxBatch / 2
+
 const gatherFor = Duration.millis(20)
 
 /** While the database is away: 50 ms to 5 s between attempts, with jitter, without end. */
@@ -79,6 +82,13 @@ export const make = ({
     /** Bounded by what the relay lets in: see `InFlight`. A queue would hand its first item over alone, and double the writes. */
     const waiting: Array<Delivery.Delivery> = []
     const arrived = yield* Effect.makeLatch()
+    const crowded = yield* Effect.makeLatch()
+    const setLatches = () => {
+      if (waiting.length > 0) arrived.unsafeOpen()
+      else arrived.unsafeClose()
+      if (waiting.length >= crowd) crowded.unsafeOpen()
+      else crowded.unsafeClose()
+    }
 
     /** What is too large for one write is written in halves. One settlement that is too large by itself stays undone. */
     const settle = (settlements: ReadonlyArray<Settlement>): Effect.Effect<void, OutboxError> => {
@@ -137,9 +147,8 @@ export const make = ({
     })
 
     const step = Effect.gen(function* () {
-      yield* arrived.await
       const batch = waiting.splice(0, maxBatch)
-      if (waiting.length === 0) arrived.unsafeClose()
+      setLatches()
       // No call was made for these: who else wants them is known well enough only while the lease holds.
       if (batch.some(({ message }) => !isWanted(message.topic))) yield* permitted
       // Asked for now, not when they were taken in: the calls since then were made while the lease held.
@@ -155,11 +164,18 @@ export const make = ({
       offer: (deliveries) =>
         Effect.sync(() => {
           waiting.push(...deliveries)
-          arrived.unsafeOpen()
+          setLatches()
         }),
       settle,
       run: Effect.zipRight(
-        Effect.all([Effect.forever(step), Effect.forever(settleGathered)], { concurrency: 2 }),
+        Effect.all(
+          [
+            Effect.forever(Effect.zipRight(arrived.await, step)),
+            Effect.forever(Effect.zipRight(crowded.await, step)),
+            Effect.forever(settleGathered)
+          ],
+          { concurrency: "unbounded" }
+        ),
         Effect.never
       )
     }
