@@ -1,6 +1,7 @@
 import { MongoServer, RedisServer, type Report } from "@twinbox/services"
 import { Config, Effect, Exit, Option, Scope } from "effect"
 import type { TestProject } from "vitest/node"
+import { makeTemporaryFolder, sweepTemporaryFolders } from "../../packages/services/src/TemporaryFolders.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -8,6 +9,8 @@ declare module "vitest" {
     readonly mongoUri: string
     /** The Redis of this run; take a database of your own with `testRedis`. */
     readonly redisUrl: string
+    /** Where the Kafka of this run keeps its data; `testKafka` starts it when the first test asks. */
+    readonly kafkaFolder: string
   }
 }
 
@@ -37,14 +40,24 @@ const servers = Effect.gen(function* () {
   return yield* Effect.all([MongoServer.start(mongo), RedisServer.start(redis)], { concurrency: 2 })
 })
 
-/** Starts one MongoDB replica set and one Redis for all test files of a run, and stops them at its end. */
+/** A folder that this process uses until the end of the scope: a Kafka that a test starts on it lives as long. */
+const kafkaFolder = Effect.acquireRelease(Effect.sync(makeTemporaryFolder), ({ leave }) =>
+  Effect.zipRight(Effect.sync(leave), sweepTemporaryFolders)
+)
+
+/**
+ * Starts one MongoDB replica set and one Redis for all test files of a run, and stops them at its end, with the Kafka
+ * that was started meanwhile.
+ */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const scope = await Effect.runPromise(Scope.make())
   const stop = () => Effect.runPromise(Scope.close(scope, Exit.void))
   try {
     const [mongo, redis] = await Effect.runPromise(Scope.extend(servers, scope))
+    const kafka = await Effect.runPromise(Scope.extend(kafkaFolder, scope))
     project.provide("mongoUri", mongo.uri)
     project.provide("redisUrl", redis.uri)
+    project.provide("kafkaFolder", kafka.path)
     return stop
   } catch (error) {
     await stop()

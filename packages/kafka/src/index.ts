@@ -1,1 +1,8 @@
-export {}
+export * as CloudEvent from "./CloudEvent.ts"
+export * as KafkaCluster from "./KafkaCluster.ts"
+export * as KafkaConsumer from "./KafkaConsumer.ts"
+export * as KafkaError from "./KafkaError.ts"
+export * as KafkaSink from "./KafkaSink.ts"
+export type { Compression } from "./KafkaProducer.ts"
+export type { TopicSettings } from "./KafkaTopics.ts"
+export * as UnreadableRecord from "./UnreadableRecord.ts"

@@ -33,13 +33,18 @@ const mongodComplaint = (line: string): string | undefined => {
 const redisComplaint = (line: string): string | undefined =>
   /^\d+:\w \d+ \w+ \d+ [\d:.]+ # (.+)$/.exec(line)?.[1] ?? /^\*\*\* (FATAL.+)$/.exec(line)?.[1]
 
+const kafkaComplaint = (line: string): string | undefined =>
+  /^\[[-\d]+ [\d:,]+\] (?:ERROR|FATAL) (.+)$/.exec(line)?.[1] ??
+  /^(?:Caused by: )?(?:\w+\.)+(\w+(?:Exception|Error): .+)$/.exec(line)?.[1]
+
 const usageComplaint = (line: string): string | undefined => /^(Error .+)$/.exec(line)?.[1]
 
 /** What a server complained about last, for an error message; or its last line. */
 export const lastWords = (log: string): string => {
   const lines = log.trim().split("\n")
   const complaints = lines.flatMap(
-    (line) => mongodComplaint(line) ?? redisComplaint(line) ?? usageComplaint(line) ?? []
+    (line) =>
+      mongodComplaint(line) ?? redisComplaint(line) ?? kafkaComplaint(line) ?? usageComplaint(line) ?? []
   )
   return (complaints.at(-1) ?? lines.at(-1) ?? "").slice(0, 300)
 }

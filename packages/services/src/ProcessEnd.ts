@@ -21,7 +21,7 @@ export const awaitGone = (identity: ProcessIdentity, limit: Duration.DurationInp
   })
 
 /**
- * Ends a process: SIGTERM, `limit` of patience, then SIGKILL (both servers survive it: what they acknowledged
+ * Ends a process: SIGTERM, `limit` of patience, then SIGKILL (the servers survive it: what they acknowledged
  * as durable is in their journals). False when even that did not end it.
  */
 export const endProcess = (

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { Effect, Schedule } from "effect"
 import { withFolderLock } from "./FolderLock.ts"
 import { DownloadFailed, type ProgramDownload } from "./ProgramDownload.ts"
-import { programVersion, type VersionRule } from "./ProgramVersion.ts"
+import type { VersionCheck } from "./ProgramVersion.ts"
 import type { Report } from "./Report.ts"
 import type { ServiceName } from "./ServiceError.ts"
 
@@ -16,7 +16,7 @@ export interface CachedProgram {
 interface CacheRequest {
   readonly service: ServiceName
   readonly cacheFolder: string
-  readonly versionRule: VersionRule
+  readonly versionOf: VersionCheck
   readonly report: Report
 }
 
@@ -28,7 +28,7 @@ const programFile = "program"
 const lookUp = (request: CacheRequest, entry: string) =>
   Effect.suspend(() => {
     const path = join(entry, programFile)
-    return Effect.map(programVersion(path, request.versionRule), (version): CachedProgram => ({
+    return Effect.map(request.versionOf(path), (version): CachedProgram => ({
       path,
       version
     }))
@@ -53,7 +53,7 @@ const fetchInto = (request: CacheRequest, download: ProgramDownload, folder: str
     yield* Effect.raceFirst(download.fetch(partial, target), stillThere(request, download))
     yield* fileStep(() => chmod(target, 0o755))
     const version = yield* Effect.mapError(
-      programVersion(target, request.versionRule),
+      request.versionOf(target),
       (error) => new DownloadFailed({ message: error.message })
     )
     // What is there under this name does not run, or we would not be here.

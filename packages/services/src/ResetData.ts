@@ -7,7 +7,8 @@ import { endProcess } from "./ProcessEnd.ts"
 import { holdsServers, runningServers } from "./ServerRecord.ts"
 import { ServiceError, type ServiceName } from "./ServiceError.ts"
 
-const serviceOf = (folder: string): ServiceName => (/redis/i.test(folder) ? "Redis" : "MongoDB")
+const serviceOf = (folder: string): ServiceName =>
+  /redis/i.test(folder) ? "Redis" : /kafka/i.test(folder) ? "Kafka" : "MongoDB"
 
 /** The folders of servers under a data folder, itself included. */
 const serverHomes = (dataFolder: string): ReadonlyArray<string> =>

@@ -5,6 +5,8 @@ import { Data, Duration, Effect } from "effect"
 export class CommandFailed extends Data.TaggedError("CommandFailed")<{
   readonly message: string
   readonly missing: boolean
+  /** What it wrote to its standard output. */
+  readonly output: string
 }> {}
 
 const lastLine = (text: string): string => text.trim().split("\n").at(-1)?.trim() ?? ""
@@ -17,12 +19,12 @@ export const runCommand = (
 ): Effect.Effect<string, CommandFailed> =>
   Effect.async((resume) => {
     const limits = { timeout: Duration.toMillis(options.limit), maxBuffer: 16 * 1024 * 1024 }
-    const fail = (message: string, missing: boolean) =>
-      resume(Effect.fail(new CommandFailed({ message, missing })))
+    const fail = (message: string, missing: boolean, output = "") =>
+      resume(Effect.fail(new CommandFailed({ message, missing, output })))
     try {
       const child = execFile(program, [...args], limits, (error, stdout, stderr) => {
         if (error === null) resume(Effect.succeed(stdout))
-        else fail(lastLine(stderr) || error.message, error.code === "ENOENT")
+        else fail(lastLine(stderr) || error.message, error.code === "ENOENT", stdout)
       })
       return Effect.sync(() => child.kill("SIGKILL"))
     } catch (error) {

@@ -8,7 +8,7 @@ import type { ServerProcess } from "./ServerProcess.ts"
 import { ServiceError, type ServiceName } from "./ServiceError.ts"
 import { type JoinedFolder, makeTemporaryFolder, sweepTemporaryFolders } from "./TemporaryFolders.ts"
 
-/** Servers that live and die together on one data folder: the members of a replica set, or one Redis. */
+/** Servers that live and die together on one data folder: the members of a replica set, one Redis, or one Kafka. */
 export interface ServerGroup {
   readonly service: ServiceName
   /** Where data stays; none: a temporary folder that goes away at the end. */
@@ -56,7 +56,8 @@ const stopUnlessUsed = (group: ServerGroup, folder: JoinedFolder, processes: Rea
     // Data that is thrown away needs no clean end.
     const end = (process: ServerProcess) => (isTemporary(group) ? process.kill("SIGKILL") : process.stop)
     yield* Effect.forEach(processes, end, { concurrency: "unbounded", discard: true })
-    if (isTemporary(group)) rmSync(folder.path, { recursive: true, force: true })
+    // Whoever sweeps may be looking for its lock just now.
+    if (isTemporary(group)) rmSync(folder.path, { recursive: true, force: true, maxRetries: 5 })
   }).pipe(
     withFolderLock(folder.path, "10 seconds"),
     Effect.catchAll((error) => group.report(`${group.service}: was not stopped cleanly: ${error.message}`))

@@ -4,7 +4,7 @@ import type { Report } from "./Report.ts"
 import type { ProgramSearch } from "./ServerProgram.ts"
 import { ServiceError, type ServiceName } from "./ServiceError.ts"
 
-/** What both servers are asked for. */
+/** What every server is asked for. */
 export interface ServerOptions extends ProgramSearch {
   /** A server that is already there: it is checked, used and never stopped. */
   readonly uri: Option.Option<string>

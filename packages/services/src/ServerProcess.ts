@@ -19,6 +19,8 @@ export interface ServerProcessSpec {
   readonly folder: string
   /** The port to use; otherwise the one used last, otherwise a free one. */
   readonly port: Option.Option<number>
+  /** What it needs in its folder before each start. */
+  readonly prepare?: (port: number, dataFolder: string) => Effect.Effect<void, Error>
   readonly arguments: (port: number, dataFolder: string) => ReadonlyArray<string>
   /** Succeeds when the server on this port answers. */
   readonly probe: (port: number) => Effect.Effect<void, ServiceError>
@@ -84,7 +86,8 @@ const spawnServer = (spec: ServerProcessSpec, state: State): Effect.Effect<void,
     const logFile = logFileOf(spec)
     mkdirSync(dataFolderOf(spec), { recursive: true })
     if (existsSync(logFile) && statSync(logFile).size > longestLogBytes) rmSync(logFile)
-    return spawnDetached({
+    const prepared = spec.prepare?.(state.port, dataFolderOf(spec)) ?? Effect.void
+    const spawned = spawnDetached({
       program: spec.program.path,
       arguments: spec.arguments(state.port, dataFolderOf(spec)),
       folder: spec.folder,
@@ -94,6 +97,7 @@ const spawnServer = (spec: ServerProcessSpec, state: State): Effect.Effect<void,
         remember(spec, state)
       }
     })
+    return Effect.zipRight(prepared, spawned)
   }).pipe(Effect.catchAll((error) => didNotStart(spec, error.message)))
 
 const awaitReady = (spec: ServerProcessSpec, state: State): Effect.Effect<void, ServiceError> =>

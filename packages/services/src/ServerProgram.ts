@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path"
 import { Effect, Option } from "effect"
 import { cachedProgram } from "./ProgramCache.ts"
 import type { ProgramDownload } from "./ProgramDownload.ts"
-import { programVersion, type VersionRule } from "./ProgramVersion.ts"
+import type { VersionCheck } from "./ProgramVersion.ts"
 import type { Report } from "./Report.ts"
 import { ServiceError, type ServiceName } from "./ServiceError.ts"
 
@@ -28,7 +28,7 @@ export interface ServerProgram {
 export interface ProgramRequest extends ProgramSearch {
   readonly service: ServiceName
   readonly name: string
-  readonly versionRule: VersionRule
+  readonly versionOf: VersionCheck
   readonly downloads: ReadonlyArray<ProgramDownload>
   readonly report: Report
   /** What a person can do, as the end of a sentence. */
@@ -44,7 +44,7 @@ const isProgram = (path: string): Effect.Effect<boolean> =>
   )
 
 const explicitProgram = (request: ProgramRequest, path: string) =>
-  Effect.mapBoth(programVersion(path, request.versionRule), {
+  Effect.mapBoth(request.versionOf(path), {
     onSuccess: (version): ServerProgram => ({ path, version, origin: "machine" }),
     onFailure: (cause) =>
       new ServiceError({
@@ -62,7 +62,7 @@ const programOnPath = (request: ProgramRequest): Effect.Effect<Option.Option<Ser
     for (const folder of request.searchPath.split(delimiter).filter((folder) => folder !== "")) {
       const path = join(folder, request.name)
       if (!(yield* isProgram(path))) continue
-      const found = yield* Effect.either(programVersion(path, request.versionRule))
+      const found = yield* Effect.either(request.versionOf(path))
       if (found._tag === "Right") return Option.some({ path, version: found.right, origin: "machine" })
       yield* request.report(`${request.service}: passing over a program: ${found.left.message}`)
     }

@@ -1,7 +1,7 @@
 import { Data } from "effect"
 
 /** The servers this package knows how to provide. */
-export type ServiceName = "MongoDB" | "Redis"
+export type ServiceName = "MongoDB" | "Redis" | "Kafka"
 
 /**
  * Why a server could not be provided or controlled:

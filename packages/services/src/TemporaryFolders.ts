@@ -32,7 +32,7 @@ const sweepFolder = (folder: string): Effect.Effect<boolean> =>
       concurrency: "unbounded",
       discard: true
     })
-    rmSync(folder, { recursive: true, force: true })
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
     return true
   }).pipe(
     withFolderLock(folder, 0),

@@ -1,3 +1,4 @@
+export { KafkaServer, type KafkaServerHandle, type KafkaServerOptions } from "./KafkaServer.ts"
 export { MongoServer, type MongoServerHandle, type MongoServerOptions } from "./MongoServer.ts"
 export { DownloadFailed, type ProgramDownload } from "./ProgramDownload.ts"
 export { redisCommands, RedisFailure } from "./RedisConnection.ts"

@@ -5,6 +5,7 @@ import { DownloadFailed, MongoServer, type ProgramDownload, RedisServer } from "
 import { Effect, Option } from "effect"
 import { describe, expect } from "vitest"
 import { cachedProgram } from "../src/ProgramCache.ts"
+import { programVersion } from "../src/ProgramVersion.ts"
 import { mongoOptions, recorder, redisOptions, silent, temporaryFolder } from "./testOptions.ts"
 import { startChild } from "./startChild.ts"
 
@@ -33,7 +34,7 @@ const counting = (fetched: Array<string>, says = "Redis server v=7.0.1"): Progra
 const request = (cacheFolder: string, report = silent) => ({
   service: "Redis" as const,
   cacheFolder,
-  versionRule: { pattern: /v=(\d+\.\d+\.\d+)/, minimum: [6, 2] as const },
+  versionOf: programVersion({ pattern: /v=(\d+\.\d+\.\d+)/, minimum: [6, 2] }),
   report
 })
 

@@ -20,12 +20,13 @@ const withoutUris = (): NodeJS.ProcessEnv => {
   const env = { ...process.env }
   delete env["MONGODB_URI"]
   delete env["REDIS_URL"]
+  delete env["KAFKA_BROKERS"]
   return env
 }
 
 /** Starts servers in another process and waits until they answer. Killed at the end of the scope. */
 export const startChild = (
-  service: "redis" | "mongo",
+  service: "redis" | "mongo" | "kafka",
   dataFolder: string,
   env: NodeJS.ProcessEnv = {}
 ): Effect.Effect<ChildServers, Error, Scope.Scope> =>

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { MongoServer, RedisServer, type Report } from "@twinbox/services"
+import { KafkaServer, MongoServer, RedisServer, type Report } from "@twinbox/services"
 import { identityOf } from "../src/ProcessIdentity.ts"
 import { Config, Effect, Option, Schedule } from "effect"
 
@@ -13,6 +13,11 @@ export const redisOptions = Config.map(RedisServer.config({ report: silent }), (
   uri: Option.none<string>()
 }))
 export const mongoOptions = Config.map(MongoServer.config({ report: silent }), (options) => ({
+  ...options,
+  uri: Option.none<string>()
+}))
+
+export const kafkaOptions = Config.map(KafkaServer.config({ report: silent }), (options) => ({
   ...options,
   uri: Option.none<string>()
 }))
