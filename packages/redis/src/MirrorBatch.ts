@@ -1,8 +1,11 @@
-import type { Message, Sink } from "@twinbox/outbox"
+import { Key, type Message, RemoteWrite, type Sink } from "@twinbox/outbox"
+import * as Indexes from "./Indexes.ts"
 import type { MirrorKeys } from "./MirrorKeys.ts"
 import * as MirrorScripts from "./MirrorScripts.ts"
+import { listingValues } from "./RecordLua.ts"
 import type { RedisError } from "./RedisError.ts"
 import type { Command } from "./RedisLink.ts"
+import * as RedisOutboxKeys from "./RedisOutboxKeys.ts"
 import * as RedisScript from "./RedisScript.ts"
 
 /**
@@ -20,6 +23,8 @@ export interface Options {
   readonly tombstoneMillis: number
   /** The longest payload, in bytes of UTF-8. */
   readonly maxPayloadBytes: number
+  /** Only of originals: they may be written in Redis, too, so the mirror heeds those writes and lists its records. */
+  readonly indexes?: Indexes.Indexes
 }
 
 /** One call of a script, and the messages that it settles: only the newest of a key is sent. */
@@ -74,11 +79,36 @@ const groupByKey = (batch: ReadonlyArray<Message.Message>, maxPayloadBytes: numb
   return groups.values()
 }
 
-const commandOf = ({ payload, sequence }: Message.Message, dataKey: string, options: Options): Command => {
-  const keys = [dataKey, options.keys.tombstone(dataKey)]
-  return payload === null
-    ? RedisScript.call(MirrorScripts.bury, keys, [String(sequence), String(options.tombstoneMillis)])
-    : RedisScript.call(MirrorScripts.upsert, keys, [String(sequence), payload])
+/** Positions of the remote writes that a newest message and those before it come of. */
+const positionsOf = (group: Group, newest: Message.Message): ReadonlyArray<string> =>
+  [...group.messages, ...group.tooLarge].flatMap(({ headers, sequence }) => {
+    const position = headers[RemoteWrite.header]
+    return position === undefined || sequence > newest.sequence ? [] : [position]
+  })
+
+/** Keys and values by which a script heeds the writes made in Redis, and lists the record. */
+const originalParts = (group: Group, newest: Message.Message, keys: MirrorKeys, indexes: Indexes.Indexes) => {
+  const { key, payload } = newest
+  const prefix = keys.prefix(key)
+  const positions = positionsOf(group, newest)
+  const pairs = payload === null ? [] : Indexes.pairs(indexes, JSON.parse(payload))
+  return {
+    keys: [RedisOutboxKeys.ids(prefix)],
+    values: [String(positions.length), ...positions, ...listingValues(prefix, Key.idOf(key), pairs)]
+  }
+}
+
+const none = { keys: [], values: [] }
+
+const commandOf = (group: Group, newest: Message.Message, options: Options): Command => {
+  const { indexes, keys, tombstoneMillis } = options
+  const dataKey = keys.data(newest.key)
+  const more = indexes === undefined ? none : originalParts(group, newest, keys, indexes)
+  const names = [dataKey, keys.tombstone(dataKey), ...more.keys]
+  const version = String(newest.sequence)
+  return newest.payload === null
+    ? RedisScript.call(MirrorScripts.bury, names, [version, String(tombstoneMillis), ...more.values])
+    : RedisScript.call(MirrorScripts.upsert, names, [version, newest.payload, ...more.values])
 }
 
 /** What to send for a batch. A payload that is too large does no harm when a newer message of its key follows. */
@@ -86,14 +116,18 @@ export const plan = (batch: ReadonlyArray<Message.Message>, options: Options): P
   const writes: Array<Write> = []
   const rejections: Array<Sink.Rejection> = []
   const error = `the payload is over ${options.maxPayloadBytes} bytes`
-  for (const { messages, newest, tooLarge } of groupByKey(batch, options.maxPayloadBytes)) {
+  for (const group of groupByKey(batch, options.maxPayloadBytes)) {
+    const { messages, newest, tooLarge } = group
     for (const message of tooLarge) {
       if (newest !== undefined && message.sequence <= newest.sequence) continue
       rejections.push(rejection(message, "PayloadTooLarge", error, false))
     }
     if (newest === undefined) continue
-    const dataKey = options.keys.data(newest.key)
-    writes.push({ dataKey, messages, command: commandOf(newest, dataKey, options) })
+    writes.push({
+      dataKey: options.keys.data(newest.key),
+      messages,
+      command: commandOf(group, newest, options)
+    })
   }
   return { writes, rejections }
 }

@@ -1,5 +1,16 @@
 import { Backoff } from "@twinbox/outbox"
-import { Config, Context, Deferred, Duration, Effect, Either, Layer, Redacted, Schedule } from "effect"
+import {
+  Config,
+  Context,
+  Deferred,
+  Duration,
+  Effect,
+  Either,
+  Layer,
+  Redacted,
+  Schedule,
+  type Scope
+} from "effect"
 import { RedisError, type RedisErrorReason } from "./RedisError.ts"
 import * as RedisLink from "./RedisLink.ts"
 
@@ -20,23 +31,28 @@ export interface Options {
  * While there is none, calls fail at once; they never queue up. A call that was under way when the connection
  * was lost fails as `Unavailable` and may have been applied.
  */
+export interface Connection {
+  /** Host and port, without credentials. */
+  readonly server: string
+  /**
+   * Sends commands in one round trip. Succeeds with a reply or an error for each; fails as a whole with
+   * `Unavailable`, or with what keeps it from connecting.
+   */
+  readonly pipeline: (
+    commands: ReadonlyArray<RedisLink.Command>
+  ) => Effect.Effect<RedisLink.Replies, RedisError>
+  /** Sends one command. */
+  readonly command: (command: RedisLink.Command) => Effect.Effect<RedisLink.Reply, RedisError>
+  /** Whether there is a connection just now. */
+  readonly connected: Effect.Effect<boolean>
+  /** Makes a further connection to the same server, for commands that wait there and would keep others waiting. */
+  readonly another: Effect.Effect<Connection, RedisError, Scope.Scope>
+}
+
+/** The connection that a program shares. */
 export class RedisConnection extends Context.Tag("@twinbox/redis/RedisConnection")<
   RedisConnection,
-  {
-    /** Host and port, without credentials. */
-    readonly server: string
-    /**
-     * Sends commands in one round trip. Succeeds with a reply or an error for each; fails as a whole with
-     * `Unavailable`, or with what keeps it from connecting.
-     */
-    readonly pipeline: (
-      commands: ReadonlyArray<RedisLink.Command>
-    ) => Effect.Effect<RedisLink.Replies, RedisError>
-    /** Sends one command. */
-    readonly command: (command: RedisLink.Command) => Effect.Effect<RedisLink.Reply, RedisError>
-    /** Whether there is a connection just now. */
-    readonly connected: Effect.Effect<boolean>
-  }
+  Connection
 >() {}
 
 const defaults = { connectWithin: Duration.seconds(10), replyWithin: Duration.seconds(10) }
@@ -112,7 +128,7 @@ const call = (link: RedisLink.RedisLink, commands: ReadonlyArray<RedisLink.Comma
  * each attempt; fails with `Unavailable` or `NotReady` when `connectWithin` is over, and at once with
  * `AuthenticationFailed` or `Refused`.
  */
-export const make = (given: Options) =>
+export const make = (given: Options): Effect.Effect<Connection, RedisError, Scope.Scope> =>
   Effect.gen(function* () {
     const options = { ...defaults, ...given }
     const server = RedisLink.serverOf(Redacted.value(options.url))
@@ -140,7 +156,8 @@ export const make = (given: Options) =>
       server,
       pipeline,
       command,
-      connected: Effect.sync(() => state.link !== undefined)
+      connected: Effect.sync(() => state.link !== undefined),
+      another: Effect.suspend(() => make(given))
     })
   })
 

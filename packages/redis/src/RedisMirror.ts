@@ -1,5 +1,6 @@
-import { type Message, type OutboxError, OutboxAdmin, Sink, type Topic } from "@twinbox/outbox"
-import { Duration, Effect, Either, Metric } from "effect"
+import { Backoff, type Message, type OutboxError, OutboxAdmin, Sink, type Topic } from "@twinbox/outbox"
+import { Duration, Effect, Either, Metric, Schedule } from "effect"
+import type * as Indexes from "./Indexes.ts"
 import * as MirrorBatch from "./MirrorBatch.ts"
 import * as MirrorKeys from "./MirrorKeys.ts"
 import * as MirrorMarker from "./MirrorMarker.ts"
@@ -7,8 +8,10 @@ import * as MirrorMetrics from "./MirrorMetrics.ts"
 import * as MirrorScripts from "./MirrorScripts.ts"
 import { RedisConnection, type Replies } from "./RedisConnection.ts"
 import type { RedisError } from "./RedisError.ts"
+import * as RedisOutboxKeys from "./RedisOutboxKeys.ts"
 import * as RedisScript from "./RedisScript.ts"
 import { adviceOn } from "./ServerAdvice.ts"
+import { tombstoneMillis } from "./TombstoneTtl.ts"
 
 export interface Options<V extends Topic.View> {
   /** What is mirrored. The view is in the type: an original topic does not fit an anonymized mirror. */
@@ -30,6 +33,11 @@ export interface Options<V extends Topic.View> {
   readonly tombstoneTtl?: Duration.DurationInput
   /** The longest payload, in bytes. Default 16 MiB, which is more than a MongoDB document can hold. */
   readonly maxPayloadBytes?: number
+}
+
+export interface OriginalsOptions extends Options<"original"> {
+  /** What records can be looked up by, as `RedisOutbox` has it. Default: nothing. */
+  readonly indexes?: Indexes.Indexes
 }
 
 /** A sink whose Redis always shows the newest version that it was given. */
@@ -105,12 +113,6 @@ const deliverTo = (name: string, marker: MirrorMarker.MirrorMarker, options: Mir
     }).pipe(Effect.catchTag("RedisError", (error) => toSinkError(name)(error)))
 }
 
-/** An Infinity of tombstones is written as 0, since no Redis command takes an endless expiry. */
-const tombstoneMillis = (ttl: Duration.DurationInput): number => {
-  const millis = Duration.toMillis(ttl)
-  return Number.isFinite(millis) ? Math.max(1, Math.round(millis)) : 0
-}
-
 const advise = Effect.gen(function* () {
   const redis = yield* RedisConnection
   // Hosted servers may keep INFO to themselves: then there is no advice.
@@ -118,23 +120,44 @@ const advise = Effect.gen(function* () {
   for (const line of adviceOn(String(info))) yield* Effect.logWarning(line)
 })
 
-interface Names {
+/** Redis may go away between the connection and what a new mirror needs of it. */
+const whileRedisIsAway = Backoff.between("50 millis", "1 second").pipe(
+  Schedule.intersect(Schedule.recurUpTo("10 seconds"))
+)
+
+/** Scripts that cannot be loaded now are loaded when they are missed. */
+const loadScripts = RedisScript.load(MirrorScripts.all).pipe(
+  Effect.catchIf(
+    (error) => error.retryable,
+    () => Effect.void
+  )
+)
+
+const makeMarker = (name: string) =>
+  Effect.retry(MirrorMarker.makeUnlessThere(name), {
+    schedule: whileRedisIsAway,
+    while: (error) => error.retryable
+  })
+
+interface Settings {
   readonly name: string
   readonly prefixOf: (stream: string) => string
+  readonly indexes?: Indexes.Indexes
 }
 
-const makeNamed = <V extends Topic.View>(options: Options<V>, defaults: Names) =>
+const makeNamed = <V extends Topic.View>(options: Options<V>, settings: Settings) =>
   Effect.gen(function* () {
     const redis = yield* RedisConnection
-    const { name, prefixOf } = { ...defaults, ...options }
-    yield* RedisScript.load(MirrorScripts.all)
-    if (options.isNew) yield* MirrorMarker.makeUnlessThere(name)
+    const { indexes, name, prefixOf } = settings
+    yield* loadScripts
+    if (options.isNew) yield* makeMarker(name)
     yield* advise
     const marker = new MirrorMarker.MirrorMarker(name)
     const deliver = deliverTo(name, marker, {
       keys: MirrorKeys.make(prefixOf),
       tombstoneMillis: tombstoneMillis(options.tombstoneTtl ?? Duration.infinity),
-      maxPayloadBytes: options.maxPayloadBytes ?? 16 * mib
+      maxPayloadBytes: options.maxPayloadBytes ?? 16 * mib,
+      ...(indexes === undefined ? {} : { indexes })
     })
     const mirror: RedisMirror<V> = {
       name,
@@ -148,18 +171,26 @@ const makeNamed = <V extends Topic.View>(options: Options<V>, defaults: Names) =
 
 /**
  * Makes a mirror of anonymized topics: `customer/42` goes to the hash `customer:42` with the fields `version` and
- * `json`. Needs Redis to be there; afterwards it comes and goes.
+ * `json`. A new mirror needs Redis to be there for its marker, and waits 10 seconds; afterwards Redis comes and goes.
  */
 export const make = (
   options: Options<"anonymized">
 ): Effect.Effect<RedisMirror<"anonymized">, RedisError, RedisConnection> =>
-  makeNamed(options, { name: defaultName, prefixOf: (stream) => stream })
+  makeNamed(options, { name: defaultName, prefixOf: (stream) => stream, ...options })
 
-/** Makes a mirror of original topics, which brings personal data to Redis: `customer/42` goes to `customer_v2:42`. */
+/**
+ * Makes a mirror of original topics, which brings personal data to Redis: `customer/42` goes to `customer_v2:42`.
+ * Records of `RedisOutbox` keep what was written in Redis until MongoDB has decided on it.
+ */
 export const originals = (
-  options: Options<"original">
+  options: OriginalsOptions
 ): Effect.Effect<RedisMirror<"original">, RedisError, RedisConnection> =>
-  makeNamed(options, { name: defaultOriginalsName, prefixOf: (stream) => `${stream}_v2` })
+  makeNamed(options, {
+    name: defaultOriginalsName,
+    prefixOf: RedisOutboxKeys.defaultPrefix,
+    indexes: () => ({}),
+    ...options
+  })
 
 /**
  * Whether the outbox has never had a sink of this name, and so the mirror cannot have lost anything. To be asked

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto"
 import { Effect, Either } from "effect"
-import { type Command, RedisConnection, type Replies } from "./RedisConnection.ts"
+import { type Command, RedisConnection, type Replies, type Reply } from "./RedisConnection.ts"
 import { RedisError } from "./RedisError.ts"
 
 /** A Lua script, called by the hash of its text. */
@@ -53,3 +53,13 @@ export const callAll = (
     }
     return yield* new RedisError({ reason: "Unavailable", server: redis.server, detail: "NOSCRIPT" })
   })
+
+/** Calls one script, and loads it before if need be. A call that Redis could not take for want of it did nothing. */
+export const run = (
+  script: RedisScript,
+  keys: ReadonlyArray<string>,
+  values: ReadonlyArray<string>
+): Effect.Effect<Reply, RedisError, RedisConnection> =>
+  Effect.flatMap(callAll([script], [call(script, keys, values)]), ([reply]) =>
+    reply === undefined ? Effect.dieMessage("a pipeline has a reply for each command") : reply
+  )

@@ -1,17 +1,20 @@
 import { describe, expect, it } from "@effect/vitest"
 import type { Sink } from "@twinbox/outbox"
+import { RedisMirror } from "@twinbox/redis"
 import { Duration, Effect, Either, Fiber, Schedule } from "effect"
 import {
   ask,
   buried,
   connect,
+  customers,
   failureOf,
   message,
   mirrorAt,
   mirrored,
   named,
   ownRedis,
-  recordAt
+  recordAt,
+  using
 } from "./testParts.ts"
 
 const mirrorOnOwnRedis = (...given: ReadonlyArray<string>) =>
@@ -148,6 +151,38 @@ describe("a Redis that fails", () => {
       yield* ask(url, "ACL", "SETUSER", "default", "-evalsha")
       const error = yield* failureOf(mirror, [named("1", 1, "a")])
       expect(error).toMatchObject({ reason: "NotReady", cause: { reason: "AuthenticationFailed" } })
+    })
+  )
+})
+
+describe("a Redis that goes away before the mirror is made", () => {
+  const awayFor = (isNew: boolean) =>
+    Effect.gen(function* () {
+      const server = yield* ownRedis("--appendfsync", "always")
+      const connection = yield* connect(server.uri)
+      const make = using(connection)(RedisMirror.make({ topics: [customers], isNew }))
+      if (!isNew) yield* using(connection)(RedisMirror.make({ topics: [customers], isNew: true }))
+      yield* server.kill("SIGKILL")
+      return { server, make }
+    })
+
+  it.scopedLive("a mirror that is not new needs nothing of it yet", () =>
+    Effect.gen(function* () {
+      const { make, server } = yield* awayFor(false)
+      const mirror = yield* make
+      yield* server.start
+      expect(yield* deliverUntilTaken(mirror, [named("1", 1, "a")])).toEqual([])
+    })
+  )
+
+  it.scopedLive("a new mirror waits for it", () =>
+    Effect.gen(function* () {
+      const { make, server } = yield* awayFor(true)
+      const making = yield* Effect.fork(make)
+      yield* Effect.sleep("100 millis")
+      yield* server.start
+      const mirror = yield* Fiber.join(making)
+      expect(yield* deliverUntilTaken(mirror, [named("1", 1, "a")])).toEqual([])
     })
   )
 })

@@ -27,7 +27,7 @@ export interface CollectionReads<A, I> {
 const defaultLimit = 100
 const pageSize = 500
 
-const toReadError = (error: MongoError.MongoError): MongoError.Unavailable | MongoError.Refused =>
+export const toReadError = (error: MongoError.MongoError): MongoError.Unavailable | MongoError.Refused =>
   error._tag === "Unavailable" || error._tag === "Refused"
     ? error
     : new MongoError.Refused({ code: undefined, codeName: error._tag, cause: error.message })

@@ -12,8 +12,17 @@ import { BSON, ObjectId } from "mongodb"
 import * as CollectionReads from "./CollectionReads.ts"
 import * as DocumentCodec from "./DocumentCodec.ts"
 import type * as GroupCommit from "./GroupCommit.ts"
+import * as HighestVersion from "./HighestVersion.ts"
+import * as JsonCodec from "./JsonCodec.ts"
 import * as KeyRegistry from "./KeyRegistry.ts"
-import { InvalidDocument, type KeyMismatch, type WriteError } from "./RepositoryError.ts"
+import * as MergePatch from "./MergePatch.ts"
+import {
+  type DocumentIssue,
+  InvalidDocument,
+  type KeyMismatch,
+  type ReadError,
+  type WriteError
+} from "./RepositoryError.ts"
 import type { StoredDocument } from "./StoredDocument.ts"
 import * as WriteBatch from "./WriteBatch.ts"
 import type * as WritePlan from "./WritePlan.ts"
@@ -72,14 +81,28 @@ export interface TwinRepository<A, I, Twin> extends CollectionReads.CollectionRe
     patch: Patch<A>,
     expectedVersion?: number
   ) => Effect.Effect<DocumentCodec.Entity<A>, WriteError>
+  /**
+   * Applies a JSON Merge Patch (RFC 7396) to the document as it is in JSON, dates as ISO 8601 text; otherwise as
+   * `update`. A patch that is none, or whose outcome does not fit the Schema, is `InvalidDocument`.
+   */
+  readonly patch: (
+    id: string,
+    mergePatch: unknown,
+    expectedVersion?: number
+  ) => Effect.Effect<DocumentCodec.Entity<A>, WriteError>
   /** Puts other fields in the place of all that is there. */
   readonly replace: (
     id: string,
     fields: A,
     expectedVersion?: number
   ) => Effect.Effect<DocumentCodec.Entity<A>, WriteError>
-  /** Removes original and twin; a tombstone keeps the version, from which a later `create` of this id goes on. */
-  readonly delete: (id: string, expectedVersion?: number) => Effect.Effect<void, WriteError>
+  /**
+   * Removes original and twin. Returns the version of the deletion, which a tombstone keeps: a later `create` of this
+   * id goes on from there.
+   */
+  readonly delete: (id: string, expectedVersion?: number) => Effect.Effect<number, WriteError>
+  /** The highest version that an id has had, also of a document that is gone; 0: there never was one. */
+  readonly version: (id: string) => Effect.Effect<number, ReadError>
   /** Reading twins. */
   readonly twins: CollectionReads.CollectionReads<Twin, Twin>
 }
@@ -210,8 +233,10 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
     yield* registerStream(stream, names)
     yield* KeyRegistry.verify(key)
 
-    const { db } = yield* MongoDatabase.MongoDatabase
+    const database = yield* MongoDatabase.MongoDatabase
+    const { db } = database
     const codec = DocumentCodec.make(options.schema as unknown as Schema.Schema<A, unknown>, collection)
+    const jsonCodec = JsonCodec.make(options.schema as unknown as Schema.Schema<A, unknown>)
     const twinCodec = DocumentCodec.make(
       anonymizer.twinSchema as Schema.Schema<TwinOf<S>, unknown>,
       names.twins
@@ -276,17 +301,43 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
         entityOf
       )
 
-    const update = (id: string, patch: Patch<A>, expectedVersion?: number) => {
+    /** Changes what the Schema knows of a document, and leaves the rest as it is stored. */
+    const revise = (
+      id: string,
+      expectedVersion: number | undefined,
+      next: (value: A, current: Entity) => Either.Either<A, InvalidDocument>
+    ) => {
       const decide = (stored: StoredDocument) =>
         Either.gen(function* () {
           const current = yield* codec.decode(stored)
-          const { _id, version, ...value } = current
-          const changes = typeof patch === "function" ? patch(current) : patch
-          const before = yield* codec.encode(value as unknown as A, id)
-          const fields = yield* codec.encode({ ...value, ...changes } as unknown as A, id)
+          const { _id, version, ...rest } = current
+          const value = rest as unknown as A
+          const before = yield* codec.encode(value, id)
+          const fields = yield* codec.encode(yield* next(value, current), id)
           return { fields, untouched: DocumentCodec.untouched(stored, before, fields) }
         })
       return change(id, expectedVersion, decide, nothingToMeasure)
+    }
+
+    const update = (id: string, patch: Patch<A>, expectedVersion?: number) =>
+      revise(id, expectedVersion, (value, current) =>
+        Either.right({ ...value, ...(typeof patch === "function" ? patch(current) : patch) })
+      )
+
+    const patch = (id: string, mergePatch: unknown, expectedVersion?: number) => {
+      const refused = (issues: ReadonlyArray<DocumentIssue>) =>
+        new InvalidDocument({ collection, id, stored: false, issues })
+      return revise(id, expectedVersion, (value) =>
+        jsonCodec.encode(value).pipe(
+          Either.flatMap((json) =>
+            Either.mapLeft(MergePatch.apply(json, mergePatch), ({ message }) => [
+              { path: "", problem: message }
+            ])
+          ),
+          Either.flatMap(jsonCodec.decode),
+          Either.mapLeft(refused)
+        )
+      )
     }
 
     const replace = (id: string, value: A, expectedVersion?: number) =>
@@ -297,7 +348,13 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       })
 
     const remove = (id: string, expectedVersion?: number) =>
-      Effect.asVoid(writer.one(writeOf({ _tag: "Delete", id, expectedVersion }), nothingToMeasure))
+      Effect.flatMap(
+        writer.one(writeOf({ _tag: "Delete", id, expectedVersion }), nothingToMeasure),
+        (planned) =>
+          planned._tag === "Write"
+            ? Effect.succeed(planned.plan.version)
+            : Effect.dieMessage("nothing was deleted")
+      )
 
     return {
       ...CollectionReads.make<A, Schema.Schema.Encoded<S>>(
@@ -311,7 +368,9 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       create,
       createMany,
       update,
+      patch,
       replace,
-      delete: remove
+      delete: remove,
+      version: HighestVersion.make(database, names)
     }
   })

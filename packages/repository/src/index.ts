@@ -1,4 +1,6 @@
 export * as GroupCommit from "./GroupCommit.ts"
+export * as MergePatch from "./MergePatch.ts"
+export * as RemoteWrites from "./RemoteWrites.ts"
 export * from "./RepositoryError.ts"
 export * as TwinRepository from "./TwinRepository.ts"
 export * as TwinTopic from "./TwinTopic.ts"

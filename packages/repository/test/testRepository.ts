@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto"
 import { layer } from "@effect/vitest"
 import { Anonymize, AnonymizeKey } from "@twinbox/anonymize"
 import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
+import type { Message } from "@twinbox/outbox"
 import { TwinRepository, TwinTopic } from "@twinbox/repository"
 import { Effect, Layer, Logger, LogLevel, Redacted, Schema } from "effect"
 import { inject } from "vitest"
@@ -97,6 +98,18 @@ export const messagesOf = (id: string) =>
         ordinal,
         payload: JSON.parse(String(payload)) as unknown
       }))
+    })
+  )
+
+/** The headers of an id's messages, in their order. */
+export const headersOf = (id: string) =>
+  Effect.flatMap(collection("outbox"), (outbox) =>
+    Effect.promise(async () => {
+      const found = await outbox
+        .find({ key: `customer/${id}` })
+        .sort({ sequence: 1, ordinal: 1 })
+        .toArray()
+      return found.map(({ headers }) => headers as Message.Headers)
     })
   )
 

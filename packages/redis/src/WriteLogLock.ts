@@ -1,0 +1,22 @@
+import { Effect } from "effect"
+import { RedisConnection } from "./RedisConnection.ts"
+import type { RedisError } from "./RedisError.ts"
+import * as RedisScript from "./RedisScript.ts"
+import * as WriteLogScripts from "./WriteLogScripts.ts"
+
+/** Takes the lock if nobody has it; taking writes from the log renews it. */
+export const acquire = (
+  lock: string,
+  holder: string,
+  lockMillis: number
+): Effect.Effect<boolean, RedisError, RedisConnection> =>
+  Effect.flatMap(RedisConnection, (redis) =>
+    Effect.map(
+      redis.command(["SET", lock, holder, "NX", "PX", String(lockMillis)]),
+      (reply) => reply === "OK"
+    )
+  )
+
+/** Gives the lock back, so that the next one need not wait; when that fails, it ends by itself. */
+export const release = (lock: string, holder: string): Effect.Effect<void, never, RedisConnection> =>
+  Effect.ignore(RedisScript.run(WriteLogScripts.release, [lock], [holder]))
