@@ -4,6 +4,7 @@ import { parseArgs } from "node:util"
 import { NodeRuntime } from "@effect/platform-node"
 import { Effect } from "effect"
 import * as AnonymizeBench from "./AnonymizeBench.ts"
+import * as ApiBench from "./ApiBench.ts"
 import * as BacklogBench from "./BacklogBench.ts"
 import { layerOf, startServers } from "./BenchServers.ts"
 import * as CreateBench from "./CreateBench.ts"
@@ -15,8 +16,9 @@ import * as IdleBench from "./IdleBench.ts"
 import * as LatencyBench from "./LatencyBench.ts"
 import * as RelaysBench from "./RelaysBench.ts"
 import * as SinksBench from "./SinksBench.ts"
+import * as TwoWayBench from "./TwoWayBench.ts"
 
-const names = "create,hotkey,drain,latency,anonymize,sinks,backlog,relays,idle,handover"
+const names = "create,hotkey,drain,latency,anonymize,sinks,backlog,relays,idle,handover,twoway,api"
 
 const usage = `npm run bench -- [--only ${names}] [--rounds 5] [--scale 1] [--seconds 10]
 
@@ -24,8 +26,8 @@ Measures Twinbox on real servers started for it, side by side with hand-written 
   --only     some of the measurements
   --rounds   how often each pair takes turns; medians are reported
   --scale    share of the full size, 0.1 for a quick look
-  --seconds  how long 'sinks' has one of its sinks down, and 'relays' and 'handover' look at one number of relays;
-             times the scale
+  --seconds  how long 'sinks' has one of its sinks down, 'relays' and 'handover' look at one number of relays, and
+             'twoway' writes; times the scale
 Results are written to test/bench/results/.`
 
 const { values } = parseArgs({
@@ -106,6 +108,8 @@ const measureAll = Effect.gen(function* () {
   yield* measure("relays", RelaysBench.run(servers, few, seconds), RelaysBench.figures)
   yield* measure("idle", IdleBench.run(servers, scale), IdleBench.figures)
   yield* measure("handover", HandoverBench.run(servers, rounds, seconds), HandoverBench.figures)
+  yield* measure("twoway", TwoWayBench.run(servers, few, seconds), TwoWayBench.figures)
+  yield* measure("api", ApiBench.run(servers, rounds, scale), ApiBench.figures)
   return { figures, results }
 })
 

@@ -1,11 +1,6 @@
 import { parentPort, workerData } from "node:worker_threads"
 import { createClient } from "@redis/client"
-
-/** When a key was written, on the machine's monotonic clock, which all threads share. */
-export interface KeyWritten {
-  readonly key: string
-  readonly atNanos: bigint
-}
+import type { Message } from "./Watcher.ts"
 
 // A thread of its own: what is measured must not wait for the event loop of those who are measured.
 const { redisUrl } = workerData as { readonly redisUrl: string }
@@ -14,7 +9,7 @@ client.on("error", () => undefined)
 await client.connect()
 await client.sendCommand(["CONFIG", "SET", "notify-keyspace-events", "Kh"])
 await client.pSubscribe("__keyspace@*__:*", (_event, channel) => {
-  const written: KeyWritten = {
+  const written: Message = {
     key: channel.slice(channel.indexOf(":") + 1),
     atNanos: process.hrtime.bigint()
   }

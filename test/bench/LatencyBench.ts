@@ -1,4 +1,3 @@
-import { Worker } from "node:worker_threads"
 import { MongoDatabase } from "@twinbox/mongodb"
 import { Relay } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
@@ -9,8 +8,8 @@ import * as BenchOutbox from "./BenchOutbox.ts"
 import { handWritten } from "./CreateBench.ts"
 import { layerOf, type Servers } from "./BenchServers.ts"
 import { drainByRelay } from "./DrainBench.ts"
-import type { KeyWritten } from "./KeyWatcher.ts"
 import { percentile, round } from "./Measure.ts"
+import * as Watcher from "./Watcher.ts"
 
 export interface Percentiles {
   readonly p50Millis: number
@@ -34,29 +33,6 @@ const percentiles = (values: ReadonlyArray<number>): Percentiles => ({
   p99Millis: round(percentile(values, 0.99), 2)
 })
 
-/**
- * When keys of Redis are written, told by Redis itself to a thread that does nothing else: asking for them again
- * and again would take the very time that is measured.
- */
-const watchKeys = (redisUrl: string) =>
-  Effect.acquireRelease(
-    Effect.async<{ readonly worker: Worker; readonly written: (key: string) => Promise<bigint> }>(
-      (resume) => {
-        const worker = new Worker(new URL("KeyWatcher.ts", import.meta.url), { workerData: { redisUrl } })
-        const writtenAt = new Map<string, bigint>()
-        const waiting = new Map<string, (atNanos: bigint) => void>()
-        const written = async (key: string): Promise<bigint> =>
-          writtenAt.get(key) ?? new Promise((resolve) => waiting.set(key, resolve))
-        worker.on("message", (message: KeyWritten | "ready") => {
-          if (message === "ready") return resume(Effect.succeed({ worker, written }))
-          writtenAt.set(message.key, message.atNanos)
-          waiting.get(message.key)?.(message.atNanos)
-        })
-      }
-    ),
-    ({ worker }) => Effect.promise(() => worker.terminate())
-  )
-
 /** Saves one customer after another and waits until Redis has it. Milliseconds from the acknowledgement, 0 when it was there before. */
 const measure = (
   redisUrl: string,
@@ -65,7 +41,7 @@ const measure = (
   count: number
 ) =>
   Effect.gen(function* () {
-    const { written } = yield* watchKeys(redisUrl)
+    const { written } = yield* Watcher.start("KeyWatcher.ts", { redisUrl })
     const values: Array<number> = []
     for (let n = 0; n < count; n++) {
       const id = yield* save(n)

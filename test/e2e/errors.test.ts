@@ -8,6 +8,7 @@ import { standaloneMongo } from "../setup/standaloneMongo.ts"
 /** Nobody listens on this port. */
 const deadHost = "127.0.0.1:1"
 const password = "pa55-w0rd-nobody-may-see"
+const apiToken = "t0ken-nobody-may-see"
 
 /** The last line that the app prints, after it has ended by itself with exit code 1. */
 const lastLine = (options: AppOptions) =>
@@ -23,7 +24,7 @@ describe("a start that cannot succeed says why in one sentence", () => {
   it.scopedLive("an unknown role", () =>
     Effect.gen(function* () {
       expect(yield* lastLine({ env: {}, args: ["--roles", "generator,painter"] })).toBe(
-        "--roles: there is no role 'painter': the roles are generator, relay, http"
+        "--roles: there is no role 'painter': the roles are generator, relay, api"
       )
     })
   )
@@ -43,19 +44,37 @@ describe("a start that cannot succeed says why in one sentence", () => {
   it.scopedLive("a port that is taken, and a host that is another machine's", () =>
     Effect.gen(function* () {
       const { env } = yield* appDatabase
-      const http = { args: ["--roles", "http"] }
+      const http = { args: ["--roles", "api"] }
       const app = yield* startApp({ env, ...http })
       const [, port = ""] = yield* Effect.promise(() => app.waitFor(/HTTP: http:\/\/127\.0\.0\.1:(\d+) has/))
       expect(yield* lastLine({ env: { ...env, PORT: port }, ...http })).toBe(
         `reference-app: Port ${port} of 127.0.0.1 is taken: end the program that listens there, or choose another port with PORT (0 takes a free one).`
       )
       // An address that documentation only uses: https://www.rfc-editor.org/rfc/rfc5737
-      expect(yield* lastLine({ env: { ...env, HOST: "192.0.2.1" }, ...http })).toMatch(
+      const tokens = JSON.stringify({ [apiToken]: { user: "ann", permissions: [] } })
+      expect(yield* lastLine({ env: { ...env, HOST: "192.0.2.1", API_TOKENS: tokens }, ...http })).toMatch(
         /^reference-app: HOST 192\.0\.2\.1 is no address of this machine/
       )
       app.signal("SIGTERM")
       yield* endsWith(app, 0)
     })
+  )
+
+  it.scopedLive(
+    "an API without tokens that others could reach, and tokens that are none, which are not repeated",
+    () =>
+      Effect.gen(function* () {
+        const { env } = yield* appDatabase
+        for (const host of ["0.0.0.0", "::", "192.0.2.1"]) {
+          expect(yield* lastLine({ env: { ...env, HOST: host }, args: ["--roles", "api"] })).toBe(
+            `reference-app: HOST is ${host} and there is no API_TOKENS: an API without tokens is served at 127.0.0.1, ::1 or localhost only.`
+          )
+        }
+        const app = yield* startApp({ env: { ...env, API_TOKENS: `{"${apiToken}": {}}` } })
+        yield* endsWith(app, 1)
+        expect(app.output).toMatch(/^reference-app: the setting API_TOKENS must be JSON such as/)
+        expect(app.output).not.toContain(apiToken)
+      })
   )
 
   it.scopedLive("a secret that is missing, too short, or another one than the database knows", () =>

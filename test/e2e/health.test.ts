@@ -31,7 +31,7 @@ const startWatchedApp = Effect.gen(function* () {
   const servers = { MONGODB_URI: mongo.uri, REDIS_URL: redis.uri, ANONYMIZE_SECRET: testSecret }
   const app = yield* startApp({ env: { ...servers, FAKER_FILLING_DELAY_MS: "50" } })
   const [, base = ""] = yield* Effect.promise(() =>
-    app.waitFor(/HTTP: (http:\S+) has \/metrics, \/healthz and \/readyz/)
+    app.waitFor(/HTTP: (http:\S+) has .*\/metrics, \/healthz and \/readyz/)
   )
   const ready = Effect.map(get(`${base}/readyz`), ({ status, text }) => {
     const body = JSON.parse(text) as Readiness
@@ -83,7 +83,7 @@ it.scopedLive(
       const { app, healthStatus, mongo, redis, untilReady } = yield* startWatchedApp
       const { checks } = yield* untilReady(isReady)
       const ok = { status: "ok" }
-      expect(checks).toEqual({ roles: ok, mongodb: ok, redis: ok, relay: ok })
+      expect(checks).toEqual({ roles: ok, mongodb: ok, redis: ok, relay: ok, writes: ok })
 
       yield* redis.stop
       const withoutRedis = yield* untilReady(hasFailed("redis", /^Redis at 127\.0\.0\.1:\d+ does not answer/))

@@ -2,10 +2,11 @@ import type { FileSystem } from "@effect/platform/FileSystem"
 import type { Path } from "@effect/platform/Path"
 import type { MongoOutbox } from "@twinbox/mongodb"
 import { Data, Duration, Effect, Either, Exit, Fiber, Layer, Option, Scope } from "effect"
+import { EventKafka } from "./EventKafka.ts"
 import { MirrorRedis } from "./MirrorRedis.ts"
 import { Readiness, Unready } from "./Readiness.ts"
 import { RoleFailures, type RoleError } from "./RoleFailures.ts"
-import { isWhole, type RoleName, without } from "./Roles.ts"
+import { isWhole, type Need, type RoleName, wants, without } from "./Roles.ts"
 import { Screen } from "./Screen.ts"
 import { Settings } from "./Settings.ts"
 import type { StatusBoard } from "./StatusBoard.ts"
@@ -15,6 +16,7 @@ import * as Summary from "./Summary.ts"
 
 /** What every role finds when it starts. */
 export type Environment =
+  | EventKafka
   | FileSystem
   | MirrorRedis
   | MongoOutbox.Services
@@ -33,23 +35,32 @@ export type RoleLayers = Readonly<Record<RoleName, Layer.Layer<never, RoleError,
 export class Disagreement extends Data.TaggedError("Disagreement")<{ readonly message: string }> {}
 
 /** A role that does not stop in time is left behind: what it has not committed is not there, what it has is safe. */
-const roleStopsWithin = Duration.millis(2_600)
+const roleStopsWithin = Duration.millis(3_600)
 
 interface Running {
   readonly name: RoleName
   readonly scope: Scope.CloseableScope
 }
 
-/** Leaves out what cannot run without Redis, if there is none. */
+/** Leaves out what cannot run without a server that is not there. */
+const leaveOut = (chosen: ReadonlyArray<RoleName>, server: Need, absent: RoleError) =>
+  Effect.gen(function* () {
+    if (!wants(chosen, server)) return chosen
+    const left = without(chosen, server)
+    if (left.length === 0) return yield* Effect.fail(absent)
+    const missing = chosen.filter((name) => !left.includes(name))
+    const what = missing.length === 0 ? server : missing.join(", ")
+    yield* Effect.logWarning(`running without ${what}: ${absent.message}`)
+    return left
+  })
+
+/** What of the chosen roles this machine can carry. */
 const startable = (chosen: ReadonlyArray<RoleName>) =>
   Effect.gen(function* () {
     const redis = yield* MirrorRedis
-    const left = without(chosen, "Redis")
-    if (Either.isRight(redis) || left.length === chosen.length) return chosen
-    if (left.length === 0) return yield* Effect.fail(redis.left)
-    const missing = chosen.filter((name) => !left.includes(name))
-    yield* Effect.logWarning(`running without ${missing.join(", ")}: ${redis.left.message}`)
-    return left
+    const kafka = yield* EventKafka
+    const left = Either.isRight(redis) ? chosen : yield* leaveOut(chosen, "Redis", redis.left)
+    return Either.isRight(kafka) ? left : yield* leaveOut(left, "Kafka", kafka.left)
   })
 
 /** Starts roles one after the other, the last of the list first; layers that several of them use are built once. */

@@ -10,20 +10,22 @@ import { Settings } from "./Settings.ts"
  */
 const serverArguments = ["--setParameter", "transactionLifetimeLimitSeconds=10"]
 
-/** The MongoDB of the environment, or one that is started here and keeps its data in the data folder. */
+/** Where a MongoDB that is started here keeps its data. */
+export const folder = Effect.gen(function* () {
+  const { dataFolder } = yield* Settings
+  return (yield* Path).join(dataFolder, "mongodb")
+})
+
+/** The MongoDB of the environment, or one that is started here; its connection string. */
+export const uri = Effect.gen(function* () {
+  const config = yield* MongoServer.config({ dataFolder: yield* folder, arguments: serverArguments })
+  const server = yield* MongoServer.start(config)
+  return Redacted.make(server.uri)
+})
+
+/** The outbox in that MongoDB. */
 export const layer: Layer.Layer<
   MongoOutbox.Services,
   ServiceError | MongoDatabase.ConnectError | MongoError.MongoError | ConfigError.ConfigError,
   Settings | Path
-> = Layer.unwrapScoped(
-  Effect.gen(function* () {
-    const { dataFolder } = yield* Settings
-    const paths = yield* Path
-    const config = yield* MongoServer.config({
-      dataFolder: paths.join(dataFolder, "mongodb"),
-      arguments: serverArguments
-    })
-    const server = yield* MongoServer.start(config)
-    return MongoOutbox.layer({ uri: Redacted.make(server.uri), appName: "reference-app" })
-  })
-)
+> = Layer.unwrapScoped(Effect.map(uri, (uri) => MongoOutbox.layer({ uri, appName: "reference-app" })))

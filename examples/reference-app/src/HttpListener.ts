@@ -1,8 +1,10 @@
-import { createServer, type Server } from "node:http"
+import { createServer, type IncomingMessage, type Server } from "node:http"
 import type { Socket } from "node:net"
-import { HttpServer, type HttpServerError } from "@effect/platform"
+import type { Duplex } from "node:stream"
+import { HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
-import { Data, Duration, Effect, Layer, Scope } from "effect"
+import { Context, Data, Duration, Effect, Layer, type Scope } from "effect"
+import * as MalformedHttp from "./MalformedHttp.ts"
 import { Settings } from "./Settings.ts"
 
 /** Nobody can be served at the place that was asked for. */
@@ -35,6 +37,14 @@ const explain = (host: string, port: number, code: string): string => {
   }
 }
 
+/** Who does not speak HTTP does not get as far as a request. */
+const answerMalformed = (server: Server): void => {
+  server.on("clientError", (error, socket) => {
+    if (!socket.writable || codeOf(error) === "ECONNRESET") socket.destroy()
+    else socket.end(MalformedHttp.answerTo(codeOf(error)))
+  })
+}
+
 /** All connections of a server, those too that have become WebSockets and are no longer its own affair. */
 const trackConnections = (server: Server): ReadonlySet<Socket> => {
   const sockets = new Set<Socket>()
@@ -46,33 +56,88 @@ const trackConnections = (server: Server): ReadonlySet<Socket> => {
 }
 
 /** A server that is closed waits for its connections for ever: what is still open after a while is cut. */
-const cutLater = (server: Server, sockets: ReadonlySet<Socket>): void => {
-  const timer = setTimeout(() => {
-    for (const socket of sockets) socket.destroy()
-  }, Duration.toMillis(finishWithin)).unref()
-  server.once("close", () => clearTimeout(timer))
+const close = (server: Server, sockets: ReadonlySet<Socket>) =>
+  Effect.async<void>((resume) => {
+    const timer = setTimeout(() => {
+      for (const socket of sockets) socket.destroy()
+    }, Duration.toMillis(finishWithin)).unref()
+    server.close(() => {
+      clearTimeout(timer)
+      resume(Effect.void)
+    })
+  })
+
+const listen = (server: Server, host: string, port: number) =>
+  Effect.async<void, CannotListen>((resume) => {
+    const fail = (cause: unknown) => resume(new CannotListen({ message: explain(host, port, codeOf(cause)) }))
+    server.once("error", fail)
+    server.listen({ host, port }, () => {
+      server.off("error", fail)
+      resume(Effect.void)
+    })
+  })
+
+const addressOf = (server: Server): HttpServer.Address => {
+  const address = server.address()
+  if (address === null || typeof address === "string") return { _tag: "UnixAddress", path: address ?? "" }
+  return { _tag: "TcpAddress", hostname: address.address, port: address.port }
 }
+
+/** Does an upgrade, or refuses it: https://nodejs.org/api/http.html#event-upgrade_1 */
+export type Taker = (request: IncomingMessage, socket: Duplex, head: Buffer) => void
+
+/** Where those register who turn connections into something else than HTTP. */
+export class HttpUpgrades extends Context.Tag("@twinbox/reference-app/HttpUpgrades")<
+  HttpUpgrades,
+  {
+    /** Gives the taker the upgrades of a path until the scope ends. All others are answered as ordinary requests. */
+    readonly take: (path: string, taker: Taker) => Effect.Effect<void, never, Scope.Scope>
+  }
+>() {}
+
+const makeUpgrades = () => {
+  const takers = new Map<string, Taker>()
+  const takerOf = ({ url = "" }: IncomingMessage) => takers.get(url.split("?", 1)[0] ?? "")
+  const service = HttpUpgrades.of({
+    take: (path, taker) =>
+      Effect.asVoid(
+        Effect.acquireRelease(
+          Effect.sync(() => takers.set(path, taker)),
+          () => Effect.sync(() => takers.delete(path))
+        )
+      )
+  })
+  return { takerOf, service }
+}
+
+/** The platform's own server would take every upgrade, and set no limits to what comes then. */
+const serveOn = (server: Server): Parameters<typeof HttpServer.make>[0]["serve"] =>
+  Effect.fnUntraced(function* (app, middleware) {
+    const handler = yield* middleware === undefined
+      ? NodeHttpServer.makeHandler(app)
+      : NodeHttpServer.makeHandler(app, middleware)
+    yield* Effect.acquireRelease(
+      Effect.sync(() => server.on("request", handler)),
+      () => Effect.sync(() => server.off("request", handler))
+    )
+  })
 
 const make = Effect.gen(function* () {
   const { host, port } = (yield* Settings).http
-  const node = createServer(limits)
-  node.maxConnections = maxConnections
-  const sockets = trackConnections(node)
-  const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => {
-    cutLater(node, sockets)
-    return Scope.close(scope, exit)
+  const upgrades = makeUpgrades()
+  const server = createServer({
+    ...limits,
+    shouldUpgradeCallback: (request) => upgrades.takerOf(request) !== undefined
   })
-  return yield* NodeHttpServer.make(() => node, { host, port }).pipe(
-    Scope.extend(scope),
-    Effect.mapError(
-      ({ cause }: HttpServerError.ServeError) =>
-        new CannotListen({ message: explain(host, port, codeOf(cause)) })
-    )
-  )
+  server.maxConnections = maxConnections
+  server.on("upgrade", (request, socket, head) => upgrades.takerOf(request)?.(request, socket, head))
+  const sockets = trackConnections(server)
+  answerMalformed(server)
+  yield* Effect.acquireRelease(listen(server, host, port), () => close(server, sockets))
+  const http = HttpServer.make({ address: addressOf(server), serve: serveOn(server) })
+  return Context.make(HttpServer.HttpServer, http).pipe(Context.add(HttpUpgrades, upgrades.service))
 })
 
 /** A server at HOST and PORT that answers nothing yet. */
-export const layer: Layer.Layer<HttpServer.HttpServer, CannotListen, Settings> = Layer.scoped(
-  HttpServer.HttpServer,
-  make
-)
+export const layer: Layer.Layer<HttpServer.HttpServer | HttpUpgrades, CannotListen, Settings> =
+  Layer.scopedContext(make)

@@ -1,4 +1,5 @@
 import { Cause, Effect, FiberRef, HashMap, Layer, Logger, LogLevel, Option } from "effect"
+import * as SafeCause from "./SafeCause.ts"
 import { Screen } from "./Screen.ts"
 import { Settings } from "./Settings.ts"
 
@@ -43,7 +44,13 @@ export const layer: Layer.Layer<never, never, Screen | Settings> = Layer.unwrapE
     const level = yield* minimumLevel
     const isDebugging = LogLevel.lessThanEqual(level, LogLevel.Debug)
     const format = logFormat === "json" ? Logger.jsonLogger : plain(screen.isTerminal, isDebugging)
-    const logger = Logger.map(format, (line) => screen.line(line))
+    const logger = format.pipe(
+      Logger.mapInputOptions((options: Logger.Logger.Options<unknown>) => ({
+        ...options,
+        cause: SafeCause.of(options.cause)
+      })),
+      Logger.map((line) => screen.line(line))
+    )
     return Layer.merge(Logger.replace(Logger.defaultLogger, logger), Logger.minimumLogLevel(level))
   })
 )

@@ -4,14 +4,20 @@ import * as PlatformConfigProvider from "@effect/platform/PlatformConfigProvider
 import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Cause, Effect, Either, Exit, Layer, Option } from "effect"
 import * as App from "./App.ts"
+import * as CustomerOutbox from "./CustomerOutbox.ts"
 import * as Customers from "./Customers.ts"
 import * as Database from "./Database.ts"
+import * as EventKafka from "./EventKafka.ts"
+import * as LogBuffer from "./LogBuffer.ts"
 import * as Logs from "./Logs.ts"
+import * as LogWriter from "./LogWriter.ts"
 import * as MirrorRedis from "./MirrorRedis.ts"
+import * as OperationsServer from "./OperationsServer.ts"
 import * as PseudonymKey from "./PseudonymKey.ts"
 import * as Readiness from "./Readiness.ts"
+import * as RemoteCustomers from "./RemoteCustomers.ts"
 import * as RoleFailures from "./RoleFailures.ts"
-import { names, parse, type RoleName, roles } from "./Roles.ts"
+import { names, parse, type RoleName, roles, wants } from "./Roles.ts"
 import * as Screen from "./Screen.ts"
 import { sentenceOf } from "./Sentence.ts"
 import * as Settings from "./Settings.ts"
@@ -30,32 +36,52 @@ const rolesOption = Options.text("roles").pipe(
   )
 )
 
-/** The roles with what is theirs alone. */
-const layers = {
-  generator: roles.generator.layer.pipe(
-    Layer.provide(Customers.layer),
-    Layer.provide(PseudonymKey.layerConfig)
+const customers = Layer.provide(Customers.layer, PseudonymKey.layerConfig)
+
+/** One way alone needs no secret. */
+const remoteCustomers = Layer.unwrapEffect(
+  Effect.map(Settings.Settings, ({ twoWay }) =>
+    twoWay ? Layer.provide(RemoteCustomers.layer, customers) : RemoteCustomers.layerUnneeded
+  )
+)
+
+/** Where there is no API, the listener tells how things stand all the same. */
+const ingest = (chosen: ReadonlyArray<RoleName>) =>
+  chosen.includes("api") ? roles.ingest.layer : Layer.merge(roles.ingest.layer, OperationsServer.layer)
+
+/** The roles with what is not everybody's; what several of them have is made once. */
+const layersOf = (chosen: ReadonlyArray<RoleName>) => ({
+  generator: roles.generator.layer.pipe(Layer.provide(customers)),
+  ingest: ingest(chosen).pipe(Layer.provide(customers)),
+  relay: roles.relay.layer.pipe(
+    Layer.provide(remoteCustomers),
+    Layer.provide(CustomerOutbox.layer),
+    Layer.provide(MirrorRedis.connection)
   ),
-  relay: roles.relay.layer.pipe(Layer.provide(MirrorRedis.connection)),
-  http: roles.http.layer
-}
+  // The customers see to it that the secret is the one that this database knows.
+  consumer: roles.consumer.layer.pipe(Layer.provide(customers), Layer.provide(PseudonymKey.layerConfig)),
+  api: roles.api.layer.pipe(Layer.provide(customers))
+})
 
 /** What every role finds: bad settings are told before any server is started. */
 const environment = (chosen: ReadonlyArray<RoleName>) => {
-  const needsRedis = chosen.some((name) => roles[name].needs.has("Redis"))
-  const servers = Layer.merge(Database.layer, needsRedis ? MirrorRedis.layer : MirrorRedis.layerUnneeded)
+  const servers = Layer.mergeAll(
+    Layer.provideMerge(LogWriter.layer(), Database.layer),
+    wants(chosen, "Redis") ? MirrorRedis.layer : MirrorRedis.layerUnneeded,
+    wants(chosen, "Kafka") ? EventKafka.layer : EventKafka.layerUnneeded
+  )
   return servers.pipe(
     Layer.provideMerge(Layer.mergeAll(Readiness.layer, RoleFailures.layer, StatusBoard.layer)),
-    Layer.provideMerge(Logs.layer),
+    Layer.provideMerge(Layer.merge(Logs.layer, LogBuffer.layer())),
     Layer.provideMerge(Settings.layerConfig)
   )
 }
 
 const command = Command.make("reference-app", { roles: rolesOption }, ({ roles: chosen }) =>
-  App.run(chosen, layers).pipe(Effect.provide(environment(chosen)))
+  App.run(chosen, layersOf(chosen)).pipe(Effect.provide(environment(chosen)))
 ).pipe(
   Command.withDescription(
-    "Saves fake customers, each with its anonymized twin, and mirrors the twins to Redis. Settings come from the environment and .env; .env.example lists them."
+    "Saves fake customers, each with its anonymized twin, mirrors the twins to Redis and publishes them on Kafka, and takes events of sessions over WebSockets. Settings come from the environment and .env; .env.example lists them."
   )
 )
 

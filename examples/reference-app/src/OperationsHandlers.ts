@@ -1,4 +1,4 @@
-import { HttpApiBuilder, type HttpApiGroup } from "@effect/platform"
+import { HttpApiBuilder, type HttpApiGroup, HttpServerResponse } from "@effect/platform"
 import { OutboxGauges, type OutboxStore, PrometheusText } from "@twinbox/outbox"
 import { Effect, type Layer, Option } from "effect"
 import { Api } from "./Api.ts"
@@ -7,10 +7,14 @@ import { type Findings, Readiness } from "./Readiness.ts"
 import { RoleFailures } from "./RoleFailures.ts"
 import { sentenceOf } from "./Sentence.ts"
 
+/** Not as an error: those are answered as problems, and this is what was asked for. */
+const unavailable = (body: typeof Failed.Type | typeof NotReady.Type) =>
+  HttpServerResponse.unsafeJson(body, { status: 503 })
+
 const health = Effect.gen(function* () {
   const failure = yield* (yield* RoleFailures).poll
   if (Option.isNone(failure)) return { status: "alive" } satisfies typeof Alive.Type
-  return yield* Effect.fail<typeof Failed.Type>({ status: "failed", reason: sentenceOf(failure.value) })
+  return unavailable({ status: "failed", reason: sentenceOf(failure.value) })
 })
 
 const checksOf = (findings: Findings): (typeof Ready.Type)["checks"] =>
@@ -26,7 +30,7 @@ const readiness = Effect.gen(function* () {
   const checks = checksOf(findings)
   const isReady = Object.values(checks).every(({ status }) => status === "ok")
   if (isReady) return { status: "ready", checks } satisfies typeof Ready.Type
-  return yield* Effect.fail<typeof NotReady.Type>({ status: "not ready", checks })
+  return unavailable({ status: "not ready", checks })
 })
 
 /** Answers what those ask who run the app. */

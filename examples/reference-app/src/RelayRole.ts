@@ -1,16 +1,26 @@
-import { type OutboxAdmin, OutboxMetrics, OutboxStore, Relay } from "@twinbox/outbox"
+import { type OutboxAdmin, OutboxMetrics, OutboxStore, Relay, type Sink } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
-import { Clock, type Context, Duration, Effect, Layer, Metric, Ref, Schedule } from "effect"
-import { customerTopic } from "./Customer.ts"
+import { Clock, type Context, Duration, Effect, Layer, Metric, Option, Ref, Schedule } from "effect"
+import { customerOriginalTopic, customerTopic } from "./Customer.ts"
+import { customerIndexes } from "./CustomerIndexes.ts"
+import { CustomerOutbox } from "./CustomerOutbox.ts"
+import * as CustomerWrites from "./CustomerWrites.ts"
+import type { EventKafka } from "./EventKafka.ts"
+import * as KafkaSinks from "./KafkaSinks.ts"
+import * as Backlog from "./Backlog.ts"
 import { Readiness, Unready } from "./Readiness.ts"
+import { RemoteCustomers } from "./RemoteCustomers.ts"
 import { type RoleError, RoleFailures } from "./RoleFailures.ts"
 import { StatusBoard, type StatusItem } from "./StatusBoard.ts"
 
 export type Requirements =
+  | CustomerOutbox
+  | EventKafka
   | OutboxAdmin.OutboxAdmin
   | OutboxStore.OutboxStore
   | RedisConnection.RedisConnection
   | Readiness
+  | RemoteCustomers
   | RoleFailures
   | StatusBoard
 
@@ -28,20 +38,24 @@ const ageOf = (oldestCreatedAt: number | undefined, now: number): StatusItem => 
   return { name: "oldestMillis", value: millis, text: `oldest ${Duration.format(Duration.millis(millis))}` }
 }
 
-const mirrorState = (mirror: RedisMirror.RedisMirror<"anonymized">) =>
+type Mirrors = ReadonlyArray<RedisMirror.RedisMirror<"anonymized"> | RedisMirror.RedisMirror<"original">>
+
+const areReady = (mirrors: Mirrors) => Effect.every(mirrors, ({ ready }) => ready)
+
+const mirrorState = (mirrors: Mirrors) =>
   Effect.gen(function* () {
     const { connected } = yield* RedisConnection.RedisConnection
     if (!(yield* connected)) return "away"
-    return (yield* mirror.ready) ? "ready" : "lost its data"
+    return (yield* areReady(mirrors)) ? "ready" : "lost its data"
   }).pipe(
     Effect.timeout(answerWithin),
     Effect.orElseSucceed(() => "away"),
     Effect.map((state): StatusItem => ({ name: "mirror", value: state, text: `mirror ${state}` }))
   )
 
-/** Redis answers, and the mirror has everything that was given to it. */
-const checkMirror = (mirror: RedisMirror.RedisMirror<"anonymized">) =>
-  mirror.ready.pipe(
+/** Redis answers, and the mirrors have everything that was given to them. */
+const checkMirrors = (mirrors: Mirrors) =>
+  areReady(mirrors).pipe(
     Effect.mapError(({ message }) => new Unready({ reason: message })),
     Effect.filterOrFail(
       (isReady) => isReady,
@@ -56,6 +70,19 @@ const checkRelay = (relay: Context.Tag.Service<Relay.Relay>) =>
     Effect.filterOrFail(
       ({ isMember, slots }) => isMember || slots > 0,
       () => new Unready({ reason: "the relay takes no part in the outbox" })
+    ),
+    Effect.asVoid
+  )
+
+/** Kafka has been reached, and takes what is sent there. */
+const checkKafka = ({ isOpen }: KafkaSinks.KafkaSinks, relay: Context.Tag.Service<Relay.Relay>) =>
+  Effect.zipWith(isOpen, relay.status, (isOpen, { sinks }) => {
+    const own = sinks.filter(({ name }) => Backlog.isOfKafka(name))
+    return isOpen && own.every(({ state }) => state !== "away")
+  }).pipe(
+    Effect.filterOrFail(
+      (isReady) => isReady,
+      () => new Unready({ reason: "Kafka does not answer, or not yet" })
     ),
     Effect.asVoid
   )
@@ -84,45 +111,71 @@ const deliveryRate = (sink: string) => {
   )
 }
 
-const outboxIsEmpty = Effect.gen(function* () {
-  const { behind, ready } = yield* (yield* OutboxStore.OutboxStore).stats
-  return ready + behind === 0
-})
+const isEmptyFor = (hasKafka: boolean) =>
+  Effect.gen(function* () {
+    const { stats } = yield* OutboxStore.OutboxStore
+    return Backlog.of(yield* stats, hasKafka) === 0
+  })
 
-/** Waits until the outbox is empty, within bounds; a relay without Redis has nothing to wait for. */
-const drain = Effect.gen(function* () {
-  const { connected } = yield* RedisConnection.RedisConnection
-  if (!(yield* connected)) return
-  yield* outboxIsEmpty.pipe(
-    Effect.repeat({ until: (isEmpty) => isEmpty, schedule: Schedule.spaced("50 millis") }),
-    Effect.timeout(drainWithin)
-  )
-}).pipe(Effect.interruptible, Effect.ignoreLogged)
+/** Waits until the sinks have everything, within bounds; a relay without Redis has nothing to wait for. */
+const drain = (hasKafka: boolean) =>
+  Effect.gen(function* () {
+    const { connected } = yield* RedisConnection.RedisConnection
+    if (!(yield* connected)) return
+    yield* isEmptyFor(hasKafka).pipe(
+      Effect.repeat({ until: (isEmpty) => isEmpty, schedule: Schedule.spaced("50 millis") }),
+      Effect.timeout(drainWithin)
+    )
+  }).pipe(Effect.interruptible, Effect.ignoreLogged)
 
 const warnOfLoss =
   "Redis has lost the mirror's data, so nothing is mirrored until it is rebuilt; for a demo, `npm run reset` begins anew"
 
-/** The role `relay`: brings the outbox to the mirror in Redis. Before it stops it empties the outbox, if it can. */
+/** The mirror of the twins, and that of the originals where Redis takes writes of them. */
+const makeMirrors = (isTwoWay: boolean) =>
+  Effect.gen(function* () {
+    const twins = yield* RedisMirror.make({ topics: [customerTopic], isNew: yield* RedisMirror.isNew() })
+    if (!isTwoWay) return { twins, all: [twins] }
+    const originals = yield* RedisMirror.originals({
+      topics: [customerOriginalTopic],
+      isNew: yield* RedisMirror.isNew(RedisMirror.defaultOriginalsName),
+      indexes: customerIndexes
+    })
+    return { twins, all: [twins, originals] }
+  })
+
+/**
+ * The role `relay`: brings the outbox to the mirrors in Redis and to Kafka, and what is written in Redis to MongoDB. Before it
+ * stops it empties first the log of those writes, then the outbox, if it can.
+ */
 export const layer: Layer.Layer<never, RoleError, Requirements> = Layer.scopedDiscard(
   Effect.gen(function* () {
     const failures = yield* RoleFailures
     const board = yield* StatusBoard
-    const mirror = yield* RedisMirror.make({ topics: [customerTopic], isNew: yield* RedisMirror.isNew() })
-    if (!(yield* mirror.ready)) yield* Effect.logWarning(warnOfLoss)
-    const relay = yield* Relay.make({ sinks: [mirror], drainWithin: settleWithin })
+    const writes = Option.all([yield* CustomerOutbox, yield* RemoteCustomers])
+    const mirrors = yield* makeMirrors(Option.isSome(writes))
+    if (!(yield* areReady(mirrors.all))) yield* Effect.logWarning(warnOfLoss)
+    const kafka = yield* KafkaSinks.make
+    // Without Kafka, too: what a relay does not know of is gone when the others have it.
+    yield* KafkaSinks.registerSessions
+    const sinks: ReadonlyArray<Sink.Sink> = [...mirrors.all, ...kafka.sinks]
+    const hasKafka = kafka.sinks.length > 0
+    const relay = yield* Relay.make({ sinks, drainWithin: settleWithin })
     yield* failures.fork(relay.run)
     // Finalizers run last first: drain, then the relay stops.
-    const context = yield* Effect.context<Effect.Effect.Context<typeof drain>>()
-    yield* Effect.addFinalizer(() => Effect.provide(drain, context))
+    const context = yield* Effect.context<Effect.Effect.Context<ReturnType<typeof drain>>>()
+    yield* Effect.addFinalizer(() => Effect.provide(drain(hasKafka), context))
 
     const readiness = yield* Readiness
-    yield* readiness.add("redis", checkMirror(mirror))
+    yield* readiness.add("redis", checkMirrors(mirrors.all))
     yield* readiness.add("relay", checkRelay(relay))
+    if (hasKafka) yield* readiness.add("kafka", checkKafka(kafka, relay))
 
-    const rate = yield* deliveryRate(mirror.name)
+    const rate = yield* deliveryRate(mirrors.twins.name)
     const age = Effect.gen(function* () {
       return ageOf((yield* relay.status).oldestCreatedAt, yield* Clock.currentTimeMillis)
     })
-    yield* board.add(Effect.provide(Effect.all([rate, age, mirrorState(mirror)]), context))
+    yield* board.add(Effect.provide(Effect.all([rate, age, mirrorState(mirrors.all)]), context))
+    if (Option.isSome(writes)) yield* CustomerWrites.bring(...writes.value)
   })
 )

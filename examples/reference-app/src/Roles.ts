@@ -1,17 +1,21 @@
 import { Either, type Layer } from "effect"
+import * as ApiRole from "./ApiRole.ts"
+import * as ConsumerRole from "./ConsumerRole.ts"
 import * as Generator from "./Generator.ts"
-import * as HttpRole from "./HttpRole.ts"
+import * as IngestRole from "./IngestRole.ts"
 import * as RelayRole from "./RelayRole.ts"
 import type { RoleError } from "./RoleFailures.ts"
 
 /** A server that a role cannot do without. */
-export type Need = "MongoDB" | "Redis"
+export type Need = "MongoDB" | "Redis" | "Kafka"
 
 /** A part of the app that runs alone or with the others. */
 export interface Role<R> {
   /** What it does, for `--help`. */
   readonly purpose: string
   readonly needs: ReadonlySet<Need>
+  /** What it makes use of, and can do without. */
+  readonly uses?: ReadonlySet<Need>
   /** Works in the background until its scope ends, and then finishes what is under way. */
   readonly layer: Layer.Layer<never, RoleError, R>
 }
@@ -24,23 +28,37 @@ const needs = (...servers: ReadonlyArray<Need>): ReadonlySet<Need> => new Set(se
  */
 export const roles: {
   readonly generator: Role<Generator.Requirements>
+  readonly ingest: Role<IngestRole.Requirements>
   readonly relay: Role<RelayRole.Requirements>
-  readonly http: Role<HttpRole.Requirements>
+  readonly consumer: Role<ConsumerRole.Requirements>
+  readonly api: Role<ApiRole.Requirements>
 } = {
   generator: {
     purpose: "saves, changes and deletes fake customers",
     needs: needs("MongoDB"),
     layer: Generator.layer
   },
+  ingest: {
+    purpose: "takes events of sessions over WebSockets (/websocket)",
+    needs: needs("MongoDB"),
+    layer: IngestRole.layer
+  },
   relay: {
-    purpose: "brings the outbox to the mirror in Redis",
+    purpose: "brings the outbox to the mirrors in Redis and to Kafka, and writes made in Redis to MongoDB",
     needs: needs("MongoDB", "Redis"),
+    uses: needs("Kafka"),
     layer: RelayRole.layer
   },
-  http: {
-    purpose: "answers /metrics, /healthz and /readyz",
+  consumer: {
+    purpose: "brings events of sessions from Kafka to MongoDB, with pseudonyms",
+    needs: needs("MongoDB", "Kafka"),
+    layer: ConsumerRole.layer
+  },
+  api: {
+    purpose: "answers HTTP: customers in MongoDB (/v1) and Redis (/v2), /docs, /metrics, /healthz, /readyz",
     needs: needs("MongoDB"),
-    layer: HttpRole.layer
+    uses: needs("Redis"),
+    layer: ApiRole.layer
   }
 }
 
@@ -73,3 +91,7 @@ export const isWhole = (chosen: ReadonlyArray<RoleName>): boolean =>
 /** The roles that can run without this server. */
 export const without = (chosen: ReadonlyArray<RoleName>, server: Need): ReadonlyArray<RoleName> =>
   chosen.filter((name) => !roles[name].needs.has(server))
+
+/** Whether one of these roles can make something of this server. */
+export const wants = (chosen: ReadonlyArray<RoleName>, server: Need): boolean =>
+  chosen.some((name) => roles[name].needs.has(server) || roles[name].uses?.has(server) === true)

@@ -1,4 +1,5 @@
 import { Config, ConfigError, Context, Effect, Either, Layer, LogLevel, Option } from "effect"
+import * as ApiTokens from "./ApiTokens.ts"
 
 /** How fake customers are made. */
 export interface GeneratorSettings {
@@ -20,6 +21,18 @@ export interface HttpSettings {
   readonly port: number
 }
 
+/** What is taken over WebSockets. */
+export interface IngestSettings {
+  /** Sockets at once: of this process, and of one address. */
+  readonly connections: number
+  readonly connectionsPerAddress: number
+  /** Messages a second in the long run, twice as many at once: of one session, and of one address. */
+  readonly rate: number
+  readonly ratePerAddress: number
+  /** From one ping to the next; a socket that is silent so long is closed. */
+  readonly pingMillis: number
+}
+
 /**
  * - `auto`: a live line on a terminal, else as `plain`.
  * - `plain`: lines of text.
@@ -38,8 +51,15 @@ export class Settings extends Context.Tag("@twinbox/reference-app/Settings")<
     readonly logFormat: LogFormat
     /** None: whatever the command line says. */
     readonly logLevel: Option.Option<LogLevel.LogLevel>
+    /** Whether customers can be written in Redis, too. */
+    readonly twoWay: boolean
+    /** Whether to use a Kafka. */
+    readonly kafka: boolean
     readonly generator: GeneratorSettings
     readonly http: HttpSettings
+    readonly ingest: IngestSettings
+    /** None: the API is open. */
+    readonly apiTokens: Option.Option<ApiTokens.ApiTokens>
   }
 >() {}
 
@@ -101,6 +121,25 @@ const http = Config.all({
   port: number("PORT", 3_000, [0, 65_535], true)
 })
 
+const mostConnections = 900
+const highestRate = 100_000
+
+const ingest = Config.all({
+  connections: number("INGEST_CONNECTIONS", 500, [1, mostConnections], true),
+  connectionsPerAddress: number("INGEST_CONNECTIONS_PER_ADDRESS", 100, [1, mostConnections], true),
+  rate: number("INGEST_RATE", 100, [1, highestRate], true),
+  ratePerAddress: number("INGEST_RATE_PER_ADDRESS", 2_000, [1, highestRate], true),
+  pingMillis: number("INGEST_PING_MS", 30_000, [100, oneHour], true)
+})
+
+/** What is wrong with it is not quoted: it is secret. */
+const apiTokens = Config.nonEmptyString("API_TOKENS").pipe(
+  Config.mapOrFail((text) => {
+    const tokens = ApiTokens.parse(text)
+    return tokens === undefined ? invalid([], `must be ${ApiTokens.expected}`) : Either.right(tokens)
+  })
+)
+
 const logFormats: Readonly<Record<LogFormat, LogFormat>> = { auto: "auto", plain: "plain", json: "json" }
 
 const logLevels = {
@@ -112,13 +151,19 @@ const logLevels = {
   none: LogLevel.None
 }
 
+const onOrOff = { on: true, off: false }
+
 const settings = Config.all({
   dataFolder: Config.withDefault(Config.nonEmptyString("TWINBOX_DATA"), ".data"),
   isMongoGiven: Config.map(Config.option(Config.nonEmptyString("MONGODB_URI")), Option.isSome),
   logFormat: Config.withDefault(oneOf("LOG_FORMAT", logFormats), "auto"),
   logLevel: Config.option(oneOf("LOG_LEVEL", logLevels)),
+  twoWay: Config.withDefault(oneOf("TWO_WAY", onOrOff), true),
+  kafka: Config.withDefault(oneOf("KAFKA", onOrOff), true),
   generator,
-  http
+  http,
+  ingest,
+  apiTokens: Config.option(apiTokens)
 })
 
 export const layerConfig: Layer.Layer<Settings, ConfigError.ConfigError> = Layer.effect(

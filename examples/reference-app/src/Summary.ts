@@ -1,7 +1,9 @@
 import { MongoDatabase, Transaction } from "@twinbox/mongodb"
 import { OutboxStore } from "@twinbox/outbox"
 import { Duration, Effect, Either, Option } from "effect"
+import * as Backlog from "./Backlog.ts"
 import { customerCollection, customerStream } from "./Customer.ts"
+import { EventKafka } from "./EventKafka.ts"
 import { countKeys } from "./KeyCount.ts"
 import { MirrorRedis } from "./MirrorRedis.ts"
 
@@ -46,14 +48,15 @@ const countMirrored = Effect.flatMap(MirrorRedis, (redis) =>
 export const count: Effect.Effect<
   Summary,
   { readonly message: string },
-  MongoDatabase.MongoDatabase | OutboxStore.OutboxStore | MirrorRedis
+  EventKafka | MirrorRedis | MongoDatabase.MongoDatabase | OutboxStore.OutboxStore
 > = Effect.gen(function* () {
+  const hasKafka = Either.isRight(yield* EventKafka)
   const store = yield* OutboxStore.OutboxStore
-  const [[originals, twins], mirrored, { behind, dead, ready }] = yield* Effect.all(
-    [countPairs, countMirrored, store.stats],
-    { concurrency: "unbounded" }
-  )
-  return { originals, twins, mirrored, outbox: ready + behind, dead } satisfies Summary
+  const [[originals, twins], mirrored, stats] = yield* Effect.all([countPairs, countMirrored, store.stats], {
+    concurrency: "unbounded"
+  })
+  const outbox = Backlog.of(stats, hasKafka)
+  return { originals, twins, mirrored, outbox, dead: stats.dead } satisfies Summary
 }).pipe(
   Effect.timeoutFail({
     duration: countWithin,

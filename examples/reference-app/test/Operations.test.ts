@@ -1,11 +1,11 @@
-import { HttpApiBuilder, HttpServer } from "@effect/platform"
+import { HttpApi, HttpApiBuilder, HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { describe, expect, it } from "@effect/vitest"
 import { OutboxError, OutboxMemory, OutboxStore } from "@twinbox/outbox"
 import { type Context, Deferred, Effect, Layer } from "effect"
 import { parsePrometheus } from "../../../packages/outbox/test/PrometheusParser.ts"
-import { Api } from "../src/Api.ts"
 import * as HttpListener from "../src/HttpListener.ts"
+import { OperationsApi } from "../src/OperationsApi.ts"
 import * as OperationsHandlers from "../src/OperationsHandlers.ts"
 import * as Readiness from "../src/Readiness.ts"
 import * as RoleFailures from "../src/RoleFailures.ts"
@@ -27,7 +27,7 @@ const storeAway = Layer.effect(
 
 const server = (store: Layer.Layer<OutboxStore.OutboxStore>) =>
   HttpApiBuilder.serve().pipe(
-    Layer.provide(HttpApiBuilder.api(Api)),
+    Layer.provide(HttpApiBuilder.api(HttpApi.make("twinbox").add(OperationsApi))),
     Layer.provide(OperationsHandlers.layer),
     Layer.provide(NodeHttpServer.layerContext),
     Layer.provideMerge(HttpListener.layer),

@@ -5,25 +5,31 @@ import * as Roles from "../src/Roles.ts"
 describe("--roles", () => {
   it("takes names with commas and blanks, each once, in the order in which they stop", () => {
     expect(Roles.parse("relay, generator,relay")).toEqual(Either.right(["generator", "relay"]))
-    expect(Roles.parse("http,generator,relay")).toEqual(Either.right(Roles.names))
+    expect(Roles.parse("api,generator,relay")).toEqual(Either.right(Roles.names))
     expect(Roles.parse("relay")).toEqual(Either.right(["relay"]))
   })
 
   it("names what it does not know, and what there is", () => {
     expect(Roles.parse("relay,toString")).toEqual(
-      Either.left("there is no role 'toString': the roles are generator, relay, http")
+      Either.left("there is no role 'toString': the roles are generator, relay, api")
     )
-    expect(Roles.parse(" , ")).toEqual(Either.left("name at least one role of generator, relay, http"))
+    expect(Roles.parse(" , ")).toEqual(Either.left("name at least one role of generator, relay, api"))
   })
 
   it("make a whole when they both write and deliver, whether one can ask them or not", () => {
     expect(Roles.isWhole(["generator", "relay"])).toBe(true)
-    expect(Roles.isWhole(["generator", "http"])).toBe(false)
-    expect(Roles.isWhole(["relay", "http"])).toBe(false)
+    expect(Roles.isWhole(["generator", "api"])).toBe(false)
+    expect(Roles.isWhole(["relay", "api"])).toBe(false)
   })
 
   it("can leave out what needs a server that is not there", () => {
-    expect(Roles.without(Roles.names, "Redis")).toEqual(["generator", "http"])
+    expect(Roles.without(Roles.names, "Redis")).toEqual(["generator", "api"])
     expect(Roles.without(Roles.names, "MongoDB")).toEqual([])
+  })
+
+  it("know which servers they can make something of", () => {
+    expect(Roles.wants(["api"], "Redis")).toBe(true)
+    expect(Roles.wants(["generator"], "Redis")).toBe(false)
+    expect(Roles.wants(["generator", "relay"], "Redis")).toBe(true)
   })
 })

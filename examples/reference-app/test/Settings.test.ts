@@ -29,8 +29,10 @@ describe("settings", () => {
       isMongoGiven: false,
       logFormat: "auto",
       logLevel: Option.none(),
+      twoWay: true,
       generator: { delayMillis: 200, batchMin: 1, batchMax: 10, updateShare: 0.2, deleteShare: 0.05 },
-      http: { host: "127.0.0.1", port: 3000 }
+      http: { host: "127.0.0.1", port: 3000 },
+      apiTokens: Option.none()
     }
     expect(read({})).toEqual(Either.right(preset))
     expect(read({ FAKER_BATCH_MAX: "", LOG_LEVEL: "", MONGODB_URI: "" })).toEqual(Either.right(preset))
@@ -67,6 +69,21 @@ describe("settings", () => {
     expect(problem({ [name]: value })).toMatch(
       new RegExp(`^the setting ${name} must be .*, and is "${value}"$`)
     )
+  })
+
+  it("are not quoted when they are secret", () => {
+    const token = "a-token-nobody-may-see"
+    for (const text of [`{"${token}": {}}`, `{"${token}"`, JSON.stringify({ [token]: { user: "ann" } })]) {
+      const told = problem({ API_TOKENS: text })
+      expect(told).toMatch(/^the setting API_TOKENS must be JSON such as/)
+      expect(told).not.toContain(token)
+    }
+    const given = { API_TOKENS: JSON.stringify({ [token]: { user: "ann", permissions: ["admin"] } }) }
+    const settings = Either.getOrThrow(read(given))
+    expect(Option.map(settings.apiTokens, (tokens) => [...tokens.values()])).toEqual(
+      Option.some([{ user: "ann", permissions: new Set(["admin"]) }])
+    )
+    expect(problem({ API_TOKENS: "" })).toBe("none")
   })
 
   it("must fit together", () => {

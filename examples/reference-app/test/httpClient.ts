@@ -26,3 +26,16 @@ export const openConnection = (port: number, text: string) =>
     }),
     (socket) => Effect.sync(() => socket.destroy())
   )
+
+/** What comes back for this text, until the server ends the connection. */
+export const exchange = (port: number, text: string): Effect.Effect<string> =>
+  Effect.async((resume) => {
+    let answer = ""
+    const socket = connect(port, "127.0.0.1", () => socket.write(text))
+    socket.on("data", (chunk: Buffer) => {
+      answer += chunk.toString()
+    })
+    socket.on("close", () => resume(Effect.succeed(answer)))
+    socket.on("error", () => undefined)
+    return Effect.sync(() => socket.destroy())
+  })

@@ -25,7 +25,7 @@ export interface Options<R, TE, TR> {
   readonly consumer?: string
   /** What `subscribe` makes. At least one, of different topics in Kafka. */
   readonly topics: ReadonlyArray<Subscription<R>>
-  /** Runs an effect in a transaction of the inbox's database: MongoDB's `Transaction.run`. */
+  /** Runs an effect in a transaction of the inbox's database: `(body) => Transaction.run(body)` of MongoDB's adapter. */
   readonly transact: KafkaConsumerApply.Transact<TE, TR>
   /** Default: 5 attempts; pauses of 100 ms, 200 ms, ..., 30 s at most. */
   readonly retry?: Partial<KafkaConsumerApply.Retry>

@@ -132,7 +132,7 @@ export const make = <TE>(
     )
 
   const once = ({ effect, received }: Prepared<Transaction.Transaction>) =>
-    inbox.once(who, identityOf(received), inContextOf(received, carriedHeaders)(effect))
+    Effect.map(inContextOf(received, carriedHeaders)(effect), (value) => ({ _tag: "Applied" as const, value }))
 
   /** In one transaction: all of them or none. */
   const applyTogether = (prepared: ReadonlyArray<Prepared<Transaction.Transaction>>) =>

@@ -415,11 +415,7 @@ describeKafka("lag", () => {
   it.scopedLive("is told by partition, and no longer once the consumer has gone", () =>
     Effect.gen(function* () {
       const { group, make, message, publish, topic } = yield* world(1)
-      const consumer = yield* make({
-        maxRecordsPerPartition: 1,
-        maxBytesPerFetch: 1,
-        handler: () => Effect.never
-      })
+      const consumer = yield* make({ stopWithin: "100 millis", handler: () => Effect.never })
       const gauge = KafkaConsumerMetrics.lag.pipe(
         Metric.tagged("consumer", group),
         Metric.tagged("topic", topic.name),

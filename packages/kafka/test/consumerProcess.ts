@@ -1,7 +1,7 @@
 import { KafkaCluster, KafkaConsumer } from "@twinbox/kafka"
 import { MongoDatabase, MongoInbox, Transaction } from "@twinbox/mongodb"
-import { Inbox, Topic } from "@twinbox/outbox"
-import { Effect, Layer, Redacted, Schema } from "effect"
+import { Topic } from "@twinbox/outbox"
+import { Effect, Redacted, Schema } from "effect"
 import * as MessageFixture from "../../testkit/src/MessageFixture.ts"
 
 /* A consumer as a process of its own, to be killed. It applies what it gets as the tests do, and says what it knows. */
@@ -32,7 +32,7 @@ const program = Effect.gen(function* () {
     heartbeatInterval: "300 millis",
     commitEvery: settings.commitEvery,
     recordsPerTransaction: settings.recordsPerTransaction,
-    transact: Transaction.run,
+    transact: (body) => Transaction.run(body),
     topics: [
       KafkaConsumer.subscribe(topic, {
         handler: ({ key, sequence }) =>
@@ -59,13 +59,15 @@ const program = Effect.gen(function* () {
 })
 
 const settings = Schema.decodeUnknownSync(Settings)(process.env["CONSUMER"])
-const database = MongoDatabase.layer({ uri: Redacted.make(settings.mongoUri), database: settings.database })
+const database = MongoDatabase.layer({
+  uri: Redacted.make(settings.mongoUri),
+  database: settings.database,
+  appName: settings.group
+})
 
 const fiber = Effect.runFork(
   program.pipe(
-    Effect.provide(
-      MongoInbox.layer() satisfies Layer.Layer<Inbox.Inbox, unknown, MongoDatabase.MongoDatabase>
-    ),
+    Effect.provide(MongoInbox.layer()),
     Effect.provide(database),
     Effect.provide(KafkaCluster.layer({ brokers: settings.brokers.split(",") }))
   )

@@ -71,8 +71,8 @@ const whileAway = {
   while: (error: RedisError) => error.retryable
 }
 
-/** How often those who stand by look whether the lock is free. */
-const standbyMillis = 100
+/** How often those who stand by look whether the lock is free, at the least. */
+const maxStandbyMillis = 100
 
 /** The longest wait for a write at the server; a lost connection that nobody notices costs no more than that. */
 const maxWaitMillis = 500
@@ -92,6 +92,7 @@ export const make = (
     const lockMillis = Math.max(1, Math.round(Duration.toMillis(options.lockFor)))
     const renewMillis = Math.ceil(lockMillis / 3)
     const waitMillis = Math.min(maxWaitMillis, renewMillis)
+    const standbyMillis = Math.min(maxStandbyMillis, renewMillis)
     const bell = yield* redis.another
     const settle = yield* WriteSettlement.make({
       ...options,

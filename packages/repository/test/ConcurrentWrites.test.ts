@@ -3,6 +3,7 @@ import { MongoDatabase } from "@twinbox/mongodb"
 import { OutboxStore, Slot } from "@twinbox/outbox"
 import { Effect, Fiber, Option, Schedule } from "effect"
 import { failNext } from "../../mongodb/test/testDatabase.ts"
+import type { WriteError } from "../src/RepositoryError.ts"
 import {
   ada,
   anotherProcess,
@@ -136,7 +137,7 @@ for (const groupCommit of [false, true]) {
           (at) => {
             const _id = ids[(at * 7) % ids.length] ?? ""
             const kind = (at * 13) % 4
-            const write =
+            const write: Effect.Effect<unknown, WriteError> =
               kind === 0
                 ? customers.delete(_id)
                 : kind === 1

@@ -1,0 +1,4 @@
+import { customersApiSuite } from "./customersApiSuite.ts"
+
+customersApiSuite("v1")
+customersApiSuite("v2")
