@@ -48,7 +48,7 @@ const ownMongo = Effect.flatMap(
 const runUntilKilled = (app: AppProcess) =>
   Effect.gen(function* () {
     const isEarly = (yield* Random.next) < earlyShare
-    if (!isEarly) yield* Effect.promise(() => app.waitFor(/running: generator, relay/))
+    if (!isEarly) yield* Effect.promise(() => app.waitFor(/running: generator, ingest, relay/))
     const moment = yield* Random.nextIntBetween(0, isEarly ? earlyMillis : latestMillis)
     yield* Effect.sleep(Duration.millis(moment))
     app.signal("SIGKILL")

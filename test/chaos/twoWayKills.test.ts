@@ -59,6 +59,7 @@ it.scopedLive(
       const folder = yield* temporaryFolder
       const api = yield* startApp({ env: { ...env, LOG_LEVEL: "info" }, folder, args: ["--roles", "api"] })
       const [, base = ""] = yield* Effect.promise(() => api.waitFor(/HTTP: (http:\S+) has/))
+      yield* Effect.promise(() => api.waitFor(/running: api/))
       const startRelay = startApp({ env, folder, args: ["--roles", "relay"] })
 
       const { running, traffic } = yield* CustomerTraffic.start({ base, count: writeCount, perSecond })

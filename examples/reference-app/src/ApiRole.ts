@@ -79,10 +79,11 @@ export const served: Layer.Layer<
 )
 
 /** The role `api`: answers until its scope ends, and finishes what is on its way. */
-export const layer: Layer.Layer<never, RoleError, Requirements> = served.pipe(
+export const layer: Layer.Layer<never, RoleError, Requirements> = Layer.effectDiscard(announce).pipe(
+  // Nobody is told of what does not answer yet.
+  Layer.provideMerge(served),
   Layer.merge(Layer.scopedDiscard(closeAtStop)),
   Layer.provide(RequestLimits.layer()),
   Layer.merge(Layer.scopedDiscard(MongoCheck.add)),
-  Layer.merge(Layer.effectDiscard(announce)),
   Layer.provide(OpenAccess.listener)
 )

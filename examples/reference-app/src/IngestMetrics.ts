@@ -9,8 +9,8 @@ export const messages = Metric.counter("twinbox_ingest_messages_total", {
   incremental: true
 })
 
-/** Sockets that the server has closed. Tagged `reason`. */
-export const closed = Metric.counter("twinbox_ingest_closed_total", {
-  description: "WebSockets that the server has closed",
+/** Sockets that are no more. Tagged `reason`. */
+export const ended = Metric.counter("twinbox_ingest_ended_total", {
+  description: "WebSockets that have ended",
   incremental: true
 })

@@ -22,7 +22,7 @@ import * as SessionAnswers from "./SessionAnswers.ts"
 import { SessionLanes } from "./SessionLanes.ts"
 import * as SessionSocket from "./SessionSocket.ts"
 import * as SessionWrites from "./SessionWrites.ts"
-import { Settings } from "./Settings.ts"
+import { type IngestSettings, Settings } from "./Settings.ts"
 import { StatusBoard } from "./StatusBoard.ts"
 import { StopSignal } from "./StopSignal.ts"
 import { TokenBuckets } from "./TokenBuckets.ts"
@@ -61,84 +61,92 @@ const makeServer = (refuse: (socket: Duplex, problem: Problem) => void): WebSock
     handleProtocols: (protocols) => (protocols.has(IngestDoor.protocol) ? IngestDoor.protocol : false)
   }).on("wsClientError", (_error, socket) => refuse(socket, noHandshake))
 
-/** Opens WebSockets at `path` until the scope ends; then all of them finish what is under way. */
-const takeSockets = Effect.gen(function* () {
-  const { apiTokens, ingest } = yield* Settings
-  const { answer } = yield* SessionAnswers.SessionAnswers
-  const upgrades = yield* HttpUpgrades
-  const board = yield* StatusBoard
-  const { received } = yield* StopSignal
+/** Serves sockets within the limits of the settings, until they end. */
+const makeSockets = (
+  ingest: IngestSettings,
+  { answer }: SessionAnswers.SessionAnswers["Type"],
+  stop: Effect.Effect<void>
+) => {
   const places = new IngestDoor.Places(ingest)
   const lanes = new SessionLanes()
   const sessionRates = new TokenBuckets(ingest.rate)
   const addressRates = new TokenBuckets(ingest.ratePerAddress)
-  const ended = yield* Deferred.make<void>()
-  const fibers = yield* FiberSet.make()
-  const run = yield* FiberSet.runtime(fibers)<never>()
-  let isStopping = false
-
-  const refuse = (socket: Duplex, problem: Problem): void => {
-    const requestId = RequestId.of(undefined)
-    socket.once("finish", () => socket.destroy()).end(RawAnswer.of(problem, requestId))
-    run(
-      Effect.logInfo("a WebSocket was refused").pipe(
-        Effect.annotateLogs({ status: problem.status, [Correlation.requestId]: requestId })
-      )
-    )
-  }
-  const server = makeServer(refuse)
-
   const count = Effect.suspend(() => Metric.set(IngestMetrics.sockets, places.taken))
 
-  const serve = (webSocket: WebSocket, sessionId: string, address: string) => {
+  /** Takes a place at once. */
+  const serve = (webSocket: WebSocket, sessionId: string, address: string): Effect.Effect<unknown> => {
     places.enter(address)
-    return SessionSocket.serve(webSocket, {
+    const served = SessionSocket.serve(webSocket, {
       admit: () => {
         const now = performance.now()
         return sessionRates.take(sessionId, now) && addressRates.take(address, now)
       },
       answer: (frame) => lanes.inTurn(sessionId, answer(sessionId, frame)),
-      stop: Deferred.await(ended),
+      stop,
       pingEvery: ingest.pingMillis
-    }).pipe(
-      Effect.tap((end) => Metric.increment(Metric.tagged(IngestMetrics.closed, "reason", end))),
+    })
+    const leave = Effect.sync(() => places.leave(address))
+    return Effect.zipRight(count, served).pipe(
+      Effect.tap((end) => Metric.increment(Metric.tagged(IngestMetrics.ended, "reason", end))),
       Effect.tap((end) => Effect.logInfo(`a WebSocket has ended: ${end}`)),
-      Effect.ensuring(
-        Effect.zipRight(
-          Effect.sync(() => places.leave(address)),
-          count
-        )
-      ),
-      Effect.zipLeft(count),
+      Effect.ensuring(Effect.zipRight(leave, count)),
       Effect.annotateLogs(Correlation.sessionId, sessionId)
     )
   }
+  return { places, serve }
+}
 
-  const admit = (request: IncomingMessage, address: string): Either.Either<string, Problem> => {
-    if (isStopping) return Either.left(stopping)
-    const refusal = places.refusal(address)
-    return refusal === undefined
-      ? Effect.runSync(Effect.either(IngestDoor.admit(request, apiTokens)))
-      : Either.left(refusal)
+/** Runs effects from the callbacks of sockets. */
+type Run = (effect: Effect.Effect<unknown>) => unknown
+
+/** Answers a handshake with a problem, and closes the connection. */
+const refuseBy =
+  (run: Run) =>
+  (socket: Duplex, problem: Problem): void => {
+    const requestId = RequestId.of(undefined)
+    socket.once("finish", () => socket.destroy()).end(RawAnswer.of(problem, requestId))
+    run(
+      Effect.annotateLogs(Effect.logInfo("a WebSocket was refused"), {
+        status: problem.status,
+        [Correlation.requestId]: requestId
+      })
+    )
+  }
+
+/** Opens WebSockets at `path` until the signal to stop or the end of the scope; then they finish what is under way. */
+const takeSockets = Effect.gen(function* () {
+  const { apiTokens, ingest } = yield* Settings
+  const upgrades = yield* HttpUpgrades
+  const board = yield* StatusBoard
+  const { received } = yield* StopSignal
+  const stopped = yield* Deferred.make<void>()
+  const fibers = yield* FiberSet.make()
+  const run: Run = yield* FiberSet.runtime(fibers)<never>()
+  const refuse = refuseBy(run)
+  const server = makeServer(refuse)
+  const { places, serve } = makeSockets(ingest, yield* SessionAnswers.SessionAnswers, Deferred.await(stopped))
+  let isStopping = false
+
+  const admit = (request: IncomingMessage, address: string): Effect.Effect<string, Problem> => {
+    if (isStopping) return stopping
+    return places.refusal(address) ?? IngestDoor.admit(request, apiTokens)
   }
 
   const stop = Effect.zipRight(
     Effect.sync(() => {
       isStopping = true
     }),
-    Deferred.succeed(ended, undefined)
+    Deferred.succeed(stopped, undefined)
   )
+  const awaitSockets = Effect.interruptible(Effect.timeoutOption(FiberSet.awaitEmpty(fibers), finishWithin))
   // Finalizers run last first: nothing new, what is under way is finished, what is left is cut.
-  yield* Effect.addFinalizer(() =>
-    Effect.zipRight(
-      stop,
-      Effect.interruptible(Effect.timeoutOption(FiberSet.awaitEmpty(fibers), finishWithin))
-    )
-  )
+  yield* Effect.addFinalizer(() => Effect.zipRight(stop, awaitSockets))
+  yield* Effect.forkScoped(Effect.zipRight(received, stop))
   yield* upgrades.take(path, (request, socket, head) => {
+    // A connection that breaks must not end the process.
     socket.on("error", () => undefined)
     const address = request.socket.remoteAddress ?? "unknown"
-    Either.match(admit(request, address), {
+    Either.match(Effect.runSync(Effect.either(admit(request, address))), {
       onLeft: (problem) => refuse(socket, problem),
       onRight: (sessionId) =>
         server.handleUpgrade(request, socket, head, (webSocket) => {
@@ -146,7 +154,6 @@ const takeSockets = Effect.gen(function* () {
         })
     })
   })
-  yield* Effect.forkScoped(Effect.zipRight(received, stop))
   yield* board.add(
     Effect.sync(() => [{ name: "sockets", value: places.taken, text: `${places.taken} sockets` }])
   )

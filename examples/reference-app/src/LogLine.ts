@@ -32,6 +32,7 @@ const harmless: ReadonlySet<string> = new Set([
   "partition",
   "relay",
   "route",
+  "sequence",
   "status",
   "topic",
   "type"

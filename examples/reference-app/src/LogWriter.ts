@@ -31,8 +31,11 @@ const maxBatch = 1_000
 
 const pauses = Backoff.between("200 millis", "5 seconds")
 
+const tooSlow = "MongoDB is too slow for them"
+
 /** Counts the lines that are missing in the store, and tells of them in a line that belongs to no request itself. */
-const makeTeller = (lines: BoundedLines, every: Duration.DurationInput) => {
+const makeLosses = (lines: BoundedLines, every: Duration.DurationInput) => {
+  let reason = tooSlow
   let untold = 0
   let toldAt = Number.NEGATIVE_INFINITY
   const count = Effect.suspend(() => {
@@ -43,70 +46,69 @@ const makeTeller = (lines: BoundedLines, every: Duration.DurationInput) => {
   const tell = Effect.gen(function* () {
     yield* count
     if (untold === 0) return
-    const told = untold
+    const line = `${untold} log lines were not stored: ${reason}`
+    reason = tooSlow
     untold = 0
     toldAt = yield* Clock.currentTimeMillis
-    yield* Effect.logWarning(`${told} log lines were not stored: MongoDB did not take them`)
+    yield* Effect.logWarning(line)
   })
   const isTooSoon = Effect.map(Clock.currentTimeMillis, (now) => now - toldAt < Duration.toMillis(every))
-  return { count, tell, tellSometimes: Effect.if(isTooSoon, { onTrue: () => count, onFalse: () => tell }) }
+  return {
+    /** Why lines will be missing, or are. */
+    blame: ({ message }: LogStore.LogStoreError) =>
+      Effect.suspend(() => {
+        reason = message
+        return count
+      }),
+    tell,
+    tellSometimes: Effect.if(isTooSoon, { onTrue: () => count, onFalse: () => tell })
+  }
 }
 
 /** Writes the oldest lines. What MongoDB refuses for good is dropped. */
-const writeBatch = (lines: BoundedLines, store: LogStore.LogStore) =>
-  Effect.suspend(() => {
+const writeTo = (store: LogStore.LogStore, lines: BoundedLines) => {
+  let isEnsured = false
+  const ensure = Effect.suspend(() =>
+    isEnsured
+      ? Effect.void
+      : Effect.map(store.ensure, () => {
+          isEnsured = true
+        })
+  )
+  return Effect.suspend(() => {
     const batch = lines.oldest(maxBatch)
     if (batch.length === 0) return Effect.void
-    return store.insert(batch).pipe(
+    return Effect.zipRight(ensure, store.insert(batch)).pipe(
       Effect.map(() => lines.remove(batch.length)),
-      Effect.catchIf(
-        ({ retryable }) => !retryable,
-        () => Effect.sync(() => lines.drop(batch.length))
+      Effect.tapError(({ retryable }) =>
+        retryable ? Effect.void : Effect.sync(() => lines.drop(batch.length))
       )
     )
   })
+}
 
 const start = (options: Options) =>
   Effect.gen(function* () {
     const { flushWithin, gather, tellEvery } = { ...defaults, ...options }
     const lines = yield* LogBuffer
-    const store = yield* LogStore.make
-    const { count, tell, tellSometimes } = makeTeller(lines, tellEvery)
-    let isEnsured = false
-    const ensure = Effect.suspend(() => (isEnsured ? Effect.void : store.ensure)).pipe(
-      Effect.map(() => {
-        isEnsured = true
-      })
-    )
-    const patiently = <A>(effect: Effect.Effect<A, LogStore.LogStoreError>) =>
-      effect.pipe(
-        Effect.tapError(() => count),
-        Effect.retry({ while: ({ retryable }) => retryable, schedule: pauses })
-      )
+    const { blame, tell, tellSometimes } = makeLosses(lines, tellEvery)
+    const write = Effect.tapError(writeTo(yield* LogStore.make, lines), blame)
+
     /** Few lines wait for more of them, many do not. */
     const gathered = Effect.zipRight(
       lines.filled,
       Effect.suspend(() => (lines.size < maxBatch ? Effect.sleep(gather) : Effect.void))
     )
-    const write = writeBatch(lines, store)
-    const dropAll = Effect.sync(() => lines.drop(lines.size))
-
-    const run = Effect.zipRight(
-      patiently(ensure),
-      Effect.forever(gathered.pipe(Effect.zipRight(patiently(write)), Effect.zipRight(tellSometimes)))
-    ).pipe(
-      Effect.catchAll(({ message }) =>
-        Effect.zipRight(
-          Effect.logWarning(`no log lines are stored: ${message}`),
-          Effect.forever(gathered.pipe(Effect.zipRight(dropAll), Effect.zipRight(count)))
-        )
-      )
+    const written = write.pipe(
+      Effect.retry({ while: ({ retryable }) => retryable, schedule: pauses }),
+      Effect.ignore
     )
-    const flush = Effect.zipRight(ensure, Effect.repeat(write, { while: () => lines.size > 0 })).pipe(
+    const run = Effect.forever(gathered.pipe(Effect.zipRight(written), Effect.zipRight(tellSometimes)))
+    const flush = Effect.repeat(write, { while: () => lines.size > 0 }).pipe(
       Effect.disconnect,
       Effect.timeout(flushWithin),
       Effect.interruptible,
-      Effect.catchAll(() => dropAll)
+      Effect.catchAll(() => Effect.sync(() => lines.drop(lines.size)))
     )
     yield* Effect.acquireRelease(Effect.forkDaemon(Effect.interruptible(run)), (fiber) =>
       Fiber.interrupt(fiber).pipe(Effect.zipRight(flush), Effect.zipRight(tell))

@@ -74,8 +74,8 @@ const nowIso = Effect.map(Clock.currentTimeMillis, (millis) => new Date(millis).
 /** Messages that come of a write carry on its trace and what else was given to them. */
 const messageHeaders = Effect.zipWith(TraceContext.current, MessageHeaders.current, (trace, headers) =>
   Option.match(trace, {
-    onNone: () => ({}),
-    onSome: (traceparent) => TraceContext.addTo({}, traceparent)
+    onNone: () => headers,
+    onSome: (traceparent) => TraceContext.addTo(headers, traceparent)
   })
 )
 

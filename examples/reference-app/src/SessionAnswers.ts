@@ -1,5 +1,5 @@
 import { Backoff } from "@twinbox/outbox"
-import { Clock, Context, Duration, Effect, Either, Layer, Metric, Schedule } from "effect"
+import { Cause, Clock, Context, Duration, Effect, Either, Layer, Metric, Option, Schedule } from "effect"
 import * as Correlation from "./Correlation.ts"
 import * as IngestMetrics from "./IngestMetrics.ts"
 import * as RequestId from "./RequestId.ts"
@@ -59,7 +59,7 @@ const make = Effect.gen(function* () {
           return Effect.succeed({ answer, outcome: outcomeOf(answer, outcome), type: message.type })
         },
         onFailure: (cause) => {
-          const error = cause._tag === "Fail" ? cause.error : undefined
+          const error = Option.getOrUndefined(Cause.failureOption(cause))
           const isTemporary = error !== undefined && mayHelp(error)
           const answer = isTemporary
             ? SessionReply.unavailable(message.messageId)

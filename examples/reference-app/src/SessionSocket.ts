@@ -20,7 +20,7 @@ export type End =
 
 /** Nothing more is read while so much waits to be answered. What was received with it can come on top. */
 const maxWaiting = 64
-const maxWaitingBytes = 256 * 1024
+const maxWaitingBytes = 128 * 1024
 
 /** A client that leaves so many bytes of answers unread is given up. */
 const maxUnreadBytes = 256 * 1024

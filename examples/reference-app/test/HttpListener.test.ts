@@ -6,7 +6,7 @@ import { describe, expect, it } from "@effect/vitest"
 import { Context, Deferred, Duration, Effect, Exit, Layer, Scope } from "effect"
 import * as HttpListener from "../src/HttpListener.ts"
 import { Settings } from "../src/Settings.ts"
-import { get, openConnection } from "./httpClient.ts"
+import { exchange, get, openConnection } from "./httpClient.ts"
 
 const settings = (host: string, port: number) =>
   Layer.succeed(Settings, { http: { host, port } } as Context.Tag.Service<Settings>)
@@ -15,9 +15,11 @@ const settings = (host: string, port: number) =>
 const listen = (host = "127.0.0.1", port = 0) =>
   Effect.gen(function* () {
     const layer = HttpListener.layer.pipe(Layer.provide(settings(host, port)))
-    const server = Context.get(yield* Layer.build(layer), HttpServer.HttpServer)
+    const context = yield* Layer.build(layer)
+    const server = Context.get(context, HttpServer.HttpServer)
+    const upgrades = Context.get(context, HttpListener.HttpUpgrades)
     const { address } = server
-    return { server, port: address._tag === "TcpAddress" ? address.port : 0 }
+    return { server, upgrades, port: address._tag === "TcpAddress" ? address.port : 0 }
   })
 
 const upgrade = "GET /socket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -30,17 +32,20 @@ describe("The listener", () => {
   it.scopedLive("stops soon, whatever its connections are doing", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
-      const { port, server } = yield* Scope.extend(listen(), scope)
+      const { port, server, upgrades } = yield* Scope.extend(listen(), scope)
       const upgraded = yield* Deferred.make<void>()
-      yield* HttpServer.serveEffect(
-        Effect.gen(function* () {
-          const request = yield* HttpServerRequest.HttpServerRequest
-          if (request.url !== "/socket") return yield* Effect.never
-          const socket = yield* request.upgrade
-          yield* socket.runRaw(() => undefined, { onOpen: Deferred.succeed(upgraded, undefined) })
-          return HttpServerResponse.empty()
+      yield* HttpServer.serveEffect(Effect.never).pipe(
+        Effect.provideService(HttpServer.HttpServer, server),
+        Scope.extend(scope)
+      )
+      yield* upgrades
+        .take("/socket", (_request, socket) => {
+          socket.write(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+          )
+          Deferred.unsafeDone(upgraded, Effect.void)
         })
-      ).pipe(Effect.provideService(HttpServer.HttpServer, server), Scope.extend(scope))
+        .pipe(Scope.extend(scope))
 
       const idle = "" // Connected, and silent.
       const hanging = "GET /hanging HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -52,6 +57,21 @@ describe("The listener", () => {
       for (const socket of sockets) {
         if (!socket.closed) yield* Effect.promise(() => once(socket.resume(), "close"))
       }
+    })
+  )
+
+  it.scopedLive("answers upgrades that nobody takes as ordinary requests", () =>
+    Effect.gen(function* () {
+      const { port, server, upgrades } = yield* listen()
+      yield* HttpServer.serveEffect(
+        Effect.map(HttpServerRequest.HttpServerRequest, ({ url }) => HttpServerResponse.text(`plain ${url}`))
+      ).pipe(Effect.provideService(HttpServer.HttpServer, server))
+      yield* upgrades.take("/socket", (_request, socket) => socket.end("taken"))
+      const h2c = "Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk"
+      expect(yield* exchange(port, `GET /customer HTTP/1.1\r\nHost: x\r\n${h2c}\r\n\r\n`)).toContain(
+        "plain /customer"
+      )
+      expect(yield* exchange(port, `${websocket.replace("/socket", "/socket?a=1")}`)).toBe("taken")
     })
   )
 

@@ -126,6 +126,33 @@ layer(sharedApi({ tokens }), { excludeTestServices: true })("GET /admin/logs", (
     })
   )
 
+  it.effect("is described, with its parameters and all that it may answer", () =>
+    Effect.gen(function* () {
+      const { call } = yield* SharedApi
+      const { body } = yield* call("GET", "/openapi.json")
+      const { paths } = body as {
+        readonly paths: Readonly<
+          Record<string, Readonly<Record<string, { parameters: Array<{ name: string }>; responses: object }>>>
+        >
+      }
+      const operation = paths["/admin/logs"]?.["get"]
+      expect(operation?.parameters.map(({ name }) => name)).toEqual([
+        "session_id",
+        "request_id",
+        "limit",
+        "before"
+      ])
+      expect(Object.keys(operation?.responses ?? {}).toSorted()).toEqual([
+        "200",
+        "400",
+        "401",
+        "403",
+        "500",
+        "503"
+      ])
+    })
+  )
+
   it.effect("is for admins", () =>
     Effect.gen(function* () {
       const { call } = yield* SharedApi

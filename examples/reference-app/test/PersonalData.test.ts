@@ -1,10 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
+import { Slot } from "@twinbox/outbox"
 import { redisCommands } from "@twinbox/services"
 import { Effect } from "effect"
 import { type Db, MongoClient } from "mongodb"
 import * as CliWorld from "../../../packages/cli/test/CliWorld.ts"
 import { appDatabase } from "../../../test/setup/appDatabase.ts"
 import { type AppProcess, startApp } from "../../../test/setup/appProcess.ts"
+import { openSession, trackMessage } from "../../../test/setup/sessionClient.ts"
+import { describeKafka, testKafka } from "../../../test/setup/testKafka.ts"
 import { type Call, type Reply, request } from "./apiServer.ts"
 import { exchange } from "./httpClient.ts"
 import { Markers } from "./markers.ts"
@@ -17,12 +20,12 @@ const until = <A>(look: Effect.Effect<A>, isSo: (found: A) => boolean) =>
 const isMirrored = (status: number): boolean => status === 200
 
 /** The app as a process that tells all it can, with its database to look into. */
-const startWorld = (format: string) =>
+const startWorld = (format: string, roles: string, more: Readonly<Record<string, string>> = {}) =>
   Effect.gen(function* () {
     const { env, place } = yield* appDatabase
     const app = yield* startApp({
-      env: { ...env, LOG_LEVEL: "debug", LOG_FORMAT: format },
-      args: ["--roles", "relay,api"]
+      env: { ...env, ...more, LOG_LEVEL: "debug", LOG_FORMAT: format },
+      args: ["--roles", roles]
     })
     const [, base = ""] = yield* Effect.promise(() => app.waitFor(/HTTP: (http:\/\/[^ ]+) has/))
     yield* Effect.promise(() => app.waitFor(/running: /))
@@ -234,7 +237,7 @@ describe("Personal data", () => {
       `is in no log (${format}, all that LOG_LEVEL=debug tells), no metrics and no listing`,
       () =>
         Effect.gen(function* () {
-          const world = yield* startWorld(format)
+          const world = yield* startWorld(format, "relay,api")
           const { app, db, markers } = world
           for (const version of ["v1", "v2"]) {
             yield* valid(world, version)
@@ -263,4 +266,127 @@ describe("Personal data", () => {
       120_000
     )
   }
+})
+
+const timestamp = "2026-05-01T12:00:00Z"
+
+/** Events that are taken, with all that a page may tell of a person. */
+const takenEvents = (world: World) => {
+  const { mark } = world
+  const properties = () => ({ email: `${mark()}@${mark()}.example`, [mark()]: { list: [mark(), 7] } })
+  const whom = () => ({ userId: mark(), anonymousId: mark(), timestamp })
+  return [
+    { ...trackMessage("m0", properties()), ...whom(), event: mark() },
+    { type: "page", messageId: "m1", ...whom(), name: mark(), category: mark(), properties: properties() },
+    { type: "identify", messageId: "m2", ...whom(), traits: full(world) },
+    { type: "identify", messageId: "m3", ...whom(), traits: short(world) },
+    { ...trackMessage("m4"), context: { ip: mark(), page: { url: `https://${mark()}.example/` } } }
+  ]
+}
+
+/** Messages that are refused. MongoDB refuses the last one's customer. */
+const refusedEvents = (world: World, lastName: string): ReadonlyArray<unknown> => {
+  const { mark } = world
+  const identify = { type: "identify", messageId: "r", userId: mark(), timestamp }
+  return [
+    mark(),
+    `{"type":"track","event":"${mark()}`,
+    [mark()],
+    { type: mark(), messageId: "r", [mark()]: mark() },
+    { ...trackMessage(`${mark()} x`), event: mark() },
+    { ...trackMessage("r"), event: [mark()], timestamp: mark() },
+    { ...identify, traits: { ...full(world), email: mark() } },
+    { ...identify, traits: { ...full(world), [mark()]: mark() } },
+    new TextEncoder().encode(mark()),
+    { ...identify, traits: { ...full(world), lastName } }
+  ]
+}
+
+/** Handshakes that are refused, and a message that is too large. */
+const brokenSockets = (world: World, base: string) =>
+  Effect.promise(async () => {
+    const { mark } = world
+    for (const query of ["", `?session_id=${mark()}%20`, `?${mark()}=${mark()}`]) {
+      const refused = new WebSocket(`${base}/websocket${query}`, [mark()])
+      await new Promise((resolve) => refused.addEventListener("error", resolve))
+    }
+    const large = await openSession(base, "large")
+    large.send({ ...trackMessage("m"), event: mark().repeat(10_000) })
+    expect(await large.closed).toMatchObject({ code: 1009 })
+  })
+
+/** A message of a session that is none, but has come into the outbox, and so to Kafka. */
+const insertStranger = ({ db, mark }: World) =>
+  Effect.promise(() =>
+    db.collection("outbox").insertOne({
+      _id: "stranger" as never,
+      slot: Slot.ofKey("session/stranger"),
+      key: "session/stranger",
+      sequence: 1,
+      ordinal: 0,
+      topic: "session-events",
+      payload: JSON.stringify({ name: mark(), type: mark() }),
+      headers: { session_id: "stranger", request_id: "of-stranger" },
+      createdAt: new Date(),
+      state: "ready"
+    })
+  )
+
+/** The texts of the lines of a request, from all who had to do with it. */
+const linesOf = ({ call }: World, session: string, request: string) =>
+  Effect.map(call("GET", `/admin/logs?session_id=${session}&request_id=${request}`), ({ body }) =>
+    (body as { readonly items: ReadonlyArray<{ readonly message: string }> }).items.map(
+      ({ message }) => message
+    )
+  )
+
+describeKafka("Events of sessions", () => {
+  it.scopedLive(
+    "are followed by their ids from socket to consumer, and what they tell is in no log and no metrics",
+    () =>
+      Effect.gen(function* () {
+        const { brokers } = yield* testKafka
+        const world = yield* startWorld("json", "ingest,relay,consumer,api", {
+          KAFKA: "on",
+          KAFKA_BROKERS: brokers
+        })
+        const { app, base, call, db, markers, mark } = world
+        const socketBase = base.replace("http", "ws")
+        const session = `s-${globalThis.crypto.randomUUID()}`
+        const lastName = mark()
+        yield* refuseCustomers(db, lastName)
+
+        const client = yield* Effect.promise(() => openSession(socketBase, session))
+        const [taken, refused] = [takenEvents(world), refusedEvents(world, lastName)]
+        for (const event of [...taken, ...refused]) client.send(event)
+        const replies = yield* Effect.promise(() => client.received(taken.length + refused.length))
+        expect(replies.map(({ type }) => type)).toEqual([
+          ...taken.map(() => "ack"),
+          ...refused.map(() => "error")
+        ])
+        yield* brokenSockets(world, socketBase)
+
+        for (const { requestId = "" } of replies.slice(0, taken.length)) {
+          const lines = yield* until(linesOf(world, session, requestId), (found) =>
+            found.includes("event applied")
+          )
+          // A transaction that met another is run again, and logs again.
+          expect(new Set(lines)).toEqual(new Set(["message answered", "event applied"]))
+        }
+        yield* insertStranger(world)
+        yield* Effect.promise(() => app.waitFor(/a record became a dead letter/))
+
+        const metrics = (yield* call("GET", "/metrics")).text
+        yield* endOf(app)
+        const lines = yield* stored(db)
+        for (const [place, text] of Object.entries({ metrics, lines, output: app.output })) {
+          expect([place, markers.in(text)]).toEqual([place, []])
+          expect([place, text.length]).toEqual([place, expect.not.toBeOneOf([0, 2])])
+        }
+        // What was sent has been stored, and so could have been told.
+        const events = yield* Effect.promise(() => db.collection("session_events").countDocuments())
+        expect(events).toBe(taken.length)
+      }),
+    120_000
+  )
 })

@@ -5,15 +5,18 @@ import * as Roles from "../src/Roles.ts"
 describe("--roles", () => {
   it("takes names with commas and blanks, each once, in the order in which they stop", () => {
     expect(Roles.parse("relay, generator,relay")).toEqual(Either.right(["generator", "relay"]))
-    expect(Roles.parse("api,generator,relay")).toEqual(Either.right(Roles.names))
+    expect(Roles.parse("api,consumer,generator,ingest,relay")).toEqual(Either.right(Roles.names))
+    expect(Roles.names).toEqual(["generator", "ingest", "relay", "consumer", "api"])
     expect(Roles.parse("relay")).toEqual(Either.right(["relay"]))
   })
 
   it("names what it does not know, and what there is", () => {
     expect(Roles.parse("relay,toString")).toEqual(
-      Either.left("there is no role 'toString': the roles are generator, relay, api")
+      Either.left("there is no role 'toString': the roles are generator, ingest, relay, consumer, api")
     )
-    expect(Roles.parse(" , ")).toEqual(Either.left("name at least one role of generator, relay, api"))
+    expect(Roles.parse(" , ")).toEqual(
+      Either.left("name at least one role of generator, ingest, relay, consumer, api")
+    )
   })
 
   it("make a whole when they both write and deliver, whether one can ask them or not", () => {
@@ -23,7 +26,8 @@ describe("--roles", () => {
   })
 
   it("can leave out what needs a server that is not there", () => {
-    expect(Roles.without(Roles.names, "Redis")).toEqual(["generator", "api"])
+    expect(Roles.without(Roles.names, "Redis")).toEqual(["generator", "ingest", "consumer", "api"])
+    expect(Roles.without(Roles.names, "Kafka")).toEqual(["generator", "ingest", "relay", "api"])
     expect(Roles.without(Roles.names, "MongoDB")).toEqual([])
   })
 
@@ -31,5 +35,7 @@ describe("--roles", () => {
     expect(Roles.wants(["api"], "Redis")).toBe(true)
     expect(Roles.wants(["generator"], "Redis")).toBe(false)
     expect(Roles.wants(["generator", "relay"], "Redis")).toBe(true)
+    expect(Roles.wants(["relay"], "Kafka")).toBe(true)
+    expect(Roles.wants(["generator", "ingest", "api"], "Kafka")).toBe(false)
   })
 })

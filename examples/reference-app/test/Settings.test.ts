@@ -30,8 +30,16 @@ describe("settings", () => {
       logFormat: "auto",
       logLevel: Option.none(),
       twoWay: true,
+      kafka: true,
       generator: { delayMillis: 200, batchMin: 1, batchMax: 10, updateShare: 0.2, deleteShare: 0.05 },
       http: { host: "127.0.0.1", port: 3000 },
+      ingest: {
+        connections: 500,
+        connectionsPerAddress: 100,
+        rate: 100,
+        ratePerAddress: 2_000,
+        pingMillis: 30_000
+      },
       apiTokens: Option.none()
     }
     expect(read({})).toEqual(Either.right(preset))
@@ -64,6 +72,9 @@ describe("settings", () => {
     ["FAKER_DELETE_SHARE", "NaN"],
     ["PORT", "65536"],
     ["PORT", "http"],
+    ["KAFKA", "maybe"],
+    ["INGEST_CONNECTIONS", "901"],
+    ["INGEST_RATE", "0"],
     ["LOG_LEVEL", "constructor"]
   ])("%s=%s is refused by its name", (name, value) => {
     expect(problem({ [name]: value })).toMatch(

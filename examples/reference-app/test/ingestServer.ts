@@ -1,7 +1,18 @@
 import { HttpServer } from "@effect/platform"
 import { AnonymizeKey } from "@twinbox/anonymize"
 import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
-import { type Context, Deferred, Effect, Exit, Layer, Logger, LogLevel, Option, Redacted, Scope } from "effect"
+import {
+  type Context,
+  Deferred,
+  Effect,
+  Exit,
+  Layer,
+  Logger,
+  LogLevel,
+  Option,
+  Redacted,
+  Scope
+} from "effect"
 import { testSecret } from "../../../test/setup/appDatabase.ts"
 import { openSession } from "../../../test/setup/sessionClient.ts"
 import { testMongo } from "../../../test/setup/testServers.ts"
@@ -60,6 +71,7 @@ export const startIngest = (options: Options = {}) =>
   Effect.gen(function* () {
     const mongo = yield* testMongo
     const logs: Array<string> = []
+    const logging = collecting(logs)
     const signal = yield* Deferred.make<void>()
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
     const mongoLayer = MongoOutbox.layer({
@@ -75,13 +87,13 @@ export const startIngest = (options: Options = {}) =>
     const services = Layer.provideMerge(
       Layer.provide(Customers.layer, pseudonymKey),
       Layer.mergeAll(mongoLayer, Readiness.layer, RoleFailures.layer, StatusBoard.layer, stopSignal)
-    ).pipe(Layer.provideMerge(settings(options)), Layer.provide(collecting(logs)))
+    ).pipe(Layer.provideMerge(settings(options)), Layer.provide(logging))
     const shared = yield* Layer.build(services)
     const memo = yield* Layer.makeMemoMap
     const role = Layer.merge(IngestRole.layer, OperationsServer.layer).pipe(
       Layer.provideMerge(OpenAccess.listener),
       Layer.provide(Layer.succeedContext(shared)),
-      Layer.provide(collecting(logs))
+      Layer.provide(logging)
     )
     const context = yield* Layer.buildWithMemoMap(role, memo, scope)
     const { address } = yield* Effect.provide(HttpServer.HttpServer, context)

@@ -132,7 +132,7 @@ export const make = <TE>(
     )
 
   const once = ({ effect, received }: Prepared<Transaction.Transaction>) =>
-    Effect.map(inContextOf(received, carriedHeaders)(effect), (value) => ({ _tag: "Applied" as const, value }))
+    inbox.once(who, identityOf(received), inContextOf(received, carriedHeaders)(effect))
 
   /** In one transaction: all of them or none. */
   const applyTogether = (prepared: ReadonlyArray<Prepared<Transaction.Transaction>>) =>

@@ -1,8 +1,9 @@
 import { ListOffsetTimestamps } from "@platformatic/kafka"
 import type { Duration } from "effect"
-import { type Cause, Effect } from "effect"
+import { type Cause, Effect, Metric } from "effect"
 import type { Apply } from "./KafkaConsumerApply.ts"
 import type { Client, Clients } from "./KafkaConsumerClients.ts"
+import * as KafkaConsumerMetrics from "./KafkaConsumerMetrics.ts"
 import type { KafkaError } from "./KafkaError.ts"
 import { type Limits, Partition } from "./KafkaConsumerPartition.ts"
 
@@ -10,6 +11,7 @@ import { type Limits, Partition } from "./KafkaConsumerPartition.ts"
 export type From = "earliest" | "latest"
 
 export interface Settings {
+  readonly consumer: string
   readonly from: From
   readonly limits: Limits
   /** How long records under way are waited for when their partition goes to another consumer. */
@@ -35,6 +37,11 @@ const partitionsByTopic = (places: ReadonlyArray<Place>): Record<string, Array<n
   for (const { partition, topic } of places) (byTopic[topic] ??= []).push(partition)
   return byTopic
 }
+
+const countLost = (consumer: string, topic: string) =>
+  Metric.increment(
+    Metric.tagged(Metric.tagged(KafkaConsumerMetrics.lost, "consumer", consumer), "topic", topic)
+  )
 
 /** The partitions that this consumer works on, of those that the group has given it. */
 export class Assignment {
@@ -77,6 +84,7 @@ export class Assignment {
         yield* Effect.logError(
           `${partition.name}: the broker has no offset ${partition.next} any more; it goes on from ${from}`
         )
+        yield* countLost(this.#settings.consumer, partition.topic)
         yield* partition.stop(this.#settings.drainWithin)
         yield* this.#begin(partition, from)
       }

@@ -8,7 +8,6 @@ import * as KafkaConsumerLag from "./KafkaConsumerLag.ts"
 import { fromClient, KafkaError } from "./KafkaError.ts"
 
 export interface Settings extends Omit<AssignmentSettings, "onDefect"> {
-  readonly consumer: string
   readonly group: string
   readonly topics: ReadonlyArray<string>
   /** How long a member may be silent before the others get its partitions. */

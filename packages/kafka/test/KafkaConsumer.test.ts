@@ -411,6 +411,27 @@ describeKafka("a slow handler", () => {
   )
 })
 
+describeKafka("offsets that the broker has deleted", () => {
+  it.scopedLive("are passed over, which is told, and all that is left is applied", () =>
+    Effect.gen(function* () {
+      const { appliedAll, brokers, group, make, message, publish, start, state, topic } = yield* world(1)
+      yield* publish([message(1, 1), message(1, 2)])
+      const before = yield* make()
+      const running = yield* Effect.fork(before.run)
+      yield* appliedAll(2)
+      yield* Fiber.interrupt(running)
+      yield* publish([3, 4, 5, 6].map((sequence) => message(1, sequence)))
+      yield* withAdmin(brokers, (admin) =>
+        admin.deleteRecords({ topics: [{ name: topic.name, partitions: [{ partition: 0, offset: 4n }] }] })
+      )
+      yield* start()
+      yield* appliedAll(4)
+      expect(yield* state).toEqual(new Map([[key(1), [1, 2, 5, 6]]]))
+      expect(yield* counted(KafkaConsumerMetrics.lost, group, topic.name)).toBe(1)
+    })
+  )
+})
+
 describeKafka("lag", () => {
   it.scopedLive("is told by partition, and no longer once the consumer has gone", () =>
     Effect.gen(function* () {

@@ -112,6 +112,15 @@ describe("a record", () => {
     )
   }
 
+  it.effect("with keys of its own does not have them told", () =>
+    Effect.gen(function* () {
+      const byEmail = Topic.anonymized("people", Schema.Record({ key: Schema.String, value: Schema.Int }))
+      const raw = record({ value: '{"ada@example.org":"x"}' }, { "schema-version": "1" })
+      const error = yield* Effect.flip(read(raw, { topic: byEmail, upcasts: {}, deserialize: json }))
+      expect(error.issues).toEqual(["payload.*: invalid"])
+    })
+  )
+
   it.effect("can be deserialized by another way than JSON", () =>
     Effect.gen(function* () {
       const deserialize = (bytes: Buffer) => ({ name: bytes.toString(), age: bytes.length })
