@@ -1,14 +1,15 @@
-import { MongoDatabase, MongoInbox } from "@twinbox/mongodb"
-import { Relay } from "@twinbox/outbox"
-import { RedisConnection, RedisMirror, RedisOutbox, RedisOutboxReader } from "@twinbox/redis"
-import { RemoteWrites, TwinRepository, TwinTopic } from "@twinbox/repository"
-import { Effect, Layer, Redacted } from "effect"
+import { type ChildProcess, fork } from "node:child_process"
+import { fileURLToPath } from "node:url"
+import { MongoDatabase } from "@twinbox/mongodb"
+import { RedisConnection, RedisOutbox } from "@twinbox/redis"
+import { Effect } from "effect"
 import { ObjectId } from "mongodb"
 import * as BenchCustomer from "./BenchCustomer.ts"
 import { layerOf, type Servers } from "./BenchServers.ts"
 import type { Figure } from "./Figure.ts"
 import { percentile, round } from "./Measure.ts"
 import { within } from "./TimeLimit.ts"
+import * as TwoWayParts from "./TwoWayParts.ts"
 import * as Watcher from "./Watcher.ts"
 
 /** From the acknowledgement on one side until it is visible on the other, in milliseconds. */
@@ -30,7 +31,7 @@ export interface TwoWayResult {
   readonly handWritten: Lags
 }
 
-/** Two sides that keep each other up to date. A write returns its id when it is acknowledged. */
+/** One way of keeping two stores in step. A write returns its id when it is acknowledged. */
 interface Sides {
   readonly writeMongo: (n: number) => Effect.Effect<string, unknown>
   readonly writeRedis: (n: number) => Effect.Effect<string, unknown>
@@ -42,42 +43,9 @@ interface Sides {
 /** Both sides together. */
 const writesPerSecond = 200
 
-const originalTopic = TwinTopic.original("customer-original", BenchCustomer.BenchCustomer)
-
-const redisOptions = {
-  stream: "customer",
-  indexes: (document: unknown) => ({ email: (document as { readonly email?: string } | null)?.email })
-}
-
-/** Twinbox: relay and reader in this process, with what the reference app has them do. */
 const twinbox = Effect.gen(function* () {
-  const repository = yield* TwinRepository.make({
-    schema: BenchCustomer.BenchCustomer,
-    collection: "customers",
-    topic: BenchCustomer.topic,
-    originalTopic,
-    key: BenchCustomer.key,
-    groupCommit: true
-  })
-  const twins = yield* RedisMirror.make({ topics: [BenchCustomer.topic], isNew: true })
-  const originals = yield* RedisMirror.originals({
-    topics: [originalTopic],
-    isNew: true,
-    indexes: redisOptions.indexes
-  })
-  const relay = yield* Relay.make({ sinks: [twins, originals] })
-  yield* Effect.forkScoped(relay.run)
-  const remote = RemoteWrites.layer({
-    repository,
-    schema: BenchCustomer.BenchCustomer,
-    consumer: "bench"
-  }).pipe(Layer.provide(MongoInbox.layer()))
-  const reader = yield* Effect.provide(RedisOutboxReader.make({ ...redisOptions, owner: "bench" }), remote)
-  yield* Effect.forkScoped(reader.run)
-  yield* Effect.repeat(Effect.delay(relay.status, "20 millis"), { until: ({ mode }) => mode === "live" })
-  yield* Effect.repeat(Effect.delay(reader.status, "20 millis"), { until: ({ active }) => active })
-
-  const outbox = yield* RedisOutbox.make(redisOptions)
+  const repository = yield* TwoWayParts.makeRepository
+  const outbox = yield* RedisOutbox.make(TwoWayParts.redisOptions)
   const sides: Sides = {
     writeMongo: (n) => Effect.map(repository.create(BenchCustomer.customer(n)), ({ _id }) => _id),
     writeRedis: (n) => {
@@ -92,110 +60,55 @@ const twinbox = Effect.gen(function* () {
   return sides
 })
 
-const handCollection = "hand_customers"
-const handLog = "hand:writes"
-
-/** The change stream that everybody writes first: each original is copied to Redis. No twin, no outbox, no order. */
-const listenToMongo = Effect.gen(function* () {
+const byHand = Effect.gen(function* () {
   const { db } = yield* MongoDatabase.MongoDatabase
   const redis = yield* RedisConnection.RedisConnection
-  const stream = yield* Effect.acquireRelease(
-    Effect.sync(() => db.collection(handCollection).watch([{ $match: { operationType: "insert" } }])),
-    (open) => Effect.promise(() => open.close())
-  )
-  const copyNext = Effect.gen(function* () {
-    const event = yield* Effect.promise(() => stream.tryNext())
-    if (event?.operationType !== "insert") return
-    const { fullDocument } = event
-    yield* redis.command([
-      "HSET",
-      `hand:${String(fullDocument._id)}`,
-      "version",
-      "1",
-      "json",
-      JSON.stringify(fullDocument)
-    ])
-  })
-  yield* Effect.forkScoped(Effect.forever(copyNext))
+  const customers = db.collection<{ _id: string }>(TwoWayParts.handCollection)
+  const sides: Sides = {
+    writeMongo: (n) => {
+      const _id = new ObjectId().toHexString()
+      const document = { ...BenchCustomer.customer(n), _id }
+      return Effect.as(
+        Effect.promise(() => customers.insertOne(document, { writeConcern: { w: "majority" } })),
+        _id
+      )
+    },
+    writeRedis: (n) => {
+      const id = new ObjectId().toHexString()
+      const json = JSON.stringify(BenchCustomer.customer(n))
+      return Effect.as(
+        redis.pipeline([
+          ["HSET", `hand:${id}`, "version", "0", "json", json],
+          ["XADD", TwoWayParts.handLog, "*", "id", id, "json", json]
+        ]),
+        id
+      )
+    },
+    keyOf: (id) => `hand:${id}`,
+    collection: TwoWayParts.handCollection
+  }
+  return sides
 })
 
-interface HandEntry {
-  readonly id: string
-  readonly json: string
-}
+const program = fileURLToPath(new URL("TwoWayProcess.ts", import.meta.url))
 
-/** The other half: a loop over a stream, each entry of which is inserted into MongoDB. What fails is lost. */
-const listenToRedis = (redisUrl: string) =>
-  Effect.gen(function* () {
-    const { db } = yield* MongoDatabase.MongoDatabase
-    const blocking = yield* RedisConnection.make({ url: Redacted.make(redisUrl) })
-    const customers = db.collection<{ _id: string }>(handCollection)
-    let last = "$"
-    const next = Effect.gen(function* () {
-      const reply = yield* blocking.command([
-        "XREAD",
-        "COUNT",
-        "100",
-        "BLOCK",
-        "1000",
-        "STREAMS",
-        handLog,
-        last
-      ])
-      const [[, entries]] = (reply ?? [["", []]]) as unknown as [
-        [string, ReadonlyArray<[string, ReadonlyArray<string>]>]
-      ]
-      yield* Effect.forEach(
-        entries,
-        ([, [, id = "", , json = ""]]) => {
-          const entry: HandEntry = { id, json }
-          const document = JSON.parse(entry.json) as object
-          return Effect.promise(() =>
-            customers.insertOne({ ...document, _id: entry.id }, { writeConcern: { w: "majority" } })
-          )
-        },
-        { concurrency: 16, discard: true }
-      )
-      last = entries.at(-1)?.[0] ?? last
-    })
-    // From the end of the log on: what is read must be known before the first write.
-    yield* Effect.forkScoped(Effect.forever(next))
-  })
-
-const byHand = (redisUrl: string) =>
-  Effect.gen(function* () {
-    const { db } = yield* MongoDatabase.MongoDatabase
-    const redis = yield* RedisConnection.RedisConnection
-    const customers = db.collection<{ _id: string }>(handCollection)
-    yield* Effect.promise(() => db.createCollection(handCollection).catch(() => undefined))
-    yield* listenToMongo
-    yield* listenToRedis(redisUrl)
-    const sides: Sides = {
-      writeMongo: (n) => {
-        const _id = new ObjectId().toHexString()
-        return Effect.as(
-          Effect.promise(() =>
-            customers.insertOne({ ...BenchCustomer.customer(n), _id }, { writeConcern: { w: "majority" } })
-          ),
-          _id
-        )
-      },
-      writeRedis: (n) => {
-        const id = new ObjectId().toHexString()
-        const json = JSON.stringify(BenchCustomer.customer(n))
-        return Effect.as(
-          redis.pipeline([
-            ["HSET", `hand:${id}`, "version", "0", "json", json],
-            ["XADD", handLog, "*", "id", id, "json", json]
-          ]),
-          id
-        )
-      },
-      keyOf: (id) => `hand:${id}`,
-      collection: handCollection
-    }
-    return sides
-  })
+/** Starts what carries writes over in a process of its own, as the role `relay` is one; it ends with the scope. */
+const startCarrier = (settings: TwoWayParts.Carrier) =>
+  Effect.acquireRelease(
+    Effect.async<ChildProcess>((resume) => {
+      const child = fork(program, [JSON.stringify(settings)], {
+        execPath: process.execPath,
+        execArgv: ["--conditions=twinbox-source"]
+      })
+      child.once("message", () => resume(Effect.succeed(child)))
+      child.once("exit", (code) => resume(Effect.dieMessage(`a carrier has ended with ${code}`)))
+    }),
+    (child) =>
+      Effect.async<void>((resume) => {
+        child.once("exit", () => resume(Effect.void))
+        child.kill("SIGTERM")
+      })
+  )
 
 interface Samples {
   readonly toRedis: Array<number>
@@ -253,20 +166,24 @@ const lagsOf = (samples: ReadonlyArray<Samples>): Lags => ({
 
 /**
  * (k) Acknowledged on one side -> visible on the other, 200 writes a second, half of them in MongoDB and half in Redis,
- * against two loops by hand. The two take turns.
+ * against two loops by hand. What carries them over is a process of its own in both cases. The two take turns.
  */
 export const run = (servers: Servers, rounds: number, seconds: number) =>
   Effect.gen(function* () {
-    const turn = <E, R>(database: string, make: Effect.Effect<Sides, E, R>, time: number) =>
-      Effect.scoped(Effect.flatMap(make, (sides) => measure(servers, database, sides, time))).pipe(
-        Effect.provide(layerOf(servers.mongoUri, database, servers.redisUrl))
-      )
+    const turn = <E, R>(kind: TwoWayParts.Carrier["kind"], make: Effect.Effect<Sides, E, R>, at: number) => {
+      const database = `twoway_${kind}_${at}`
+      return Effect.gen(function* () {
+        const sides = yield* make
+        yield* startCarrier({ kind, database, ...servers })
+        return yield* measure(servers, database, sides, seconds)
+      }).pipe(Effect.scoped, Effect.provide(layerOf(servers.mongoUri, database, servers.redisUrl)))
+    }
     const own: Array<Samples> = []
     const hand: Array<Samples> = []
     // The first turn of each only warms up.
     for (let at = 0; at <= rounds; at++) {
-      const byTwinbox = yield* turn(`twoway_${at}`, twinbox, seconds)
-      const byLoops = yield* turn(`twoway_hand_${at}`, byHand(servers.redisUrl), seconds)
+      const byTwinbox = yield* turn("twinbox", twinbox, at)
+      const byLoops = yield* turn("hand", byHand, at)
       if (at === 0) continue
       own.push(byTwinbox)
       hand.push(byLoops)

@@ -6,6 +6,7 @@ import { customerStream } from "./Customer.ts"
 import { customerIndexes } from "./CustomerIndexes.ts"
 import { maxPending } from "./CustomerOutbox.ts"
 import { Readiness, Unready } from "./Readiness.ts"
+import { redisAnswers } from "./RedisAnswers.ts"
 import { RoleFailures } from "./RoleFailures.ts"
 import { StatusBoard, type StatusItem } from "./StatusBoard.ts"
 
@@ -18,8 +19,7 @@ const settleWithin = Duration.millis(200)
 /** Waits until no write is left in the log, within bounds; without Redis there is nothing to wait for. */
 const drain = ({ depth }: RedisOutbox.RedisOutbox) =>
   Effect.gen(function* () {
-    const { connected } = yield* RedisConnection.RedisConnection
-    if (!(yield* connected)) return
+    if (!(yield* redisAnswers)) return
     yield* depth.pipe(
       Effect.repeat({ until: (left) => left === 0, schedule: Schedule.spaced("20 millis") }),
       Effect.timeout(drainWithin)

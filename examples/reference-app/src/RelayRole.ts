@@ -9,6 +9,7 @@ import type { EventKafka } from "./EventKafka.ts"
 import * as KafkaSinks from "./KafkaSinks.ts"
 import * as Backlog from "./Backlog.ts"
 import { Readiness, Unready } from "./Readiness.ts"
+import { redisAnswers } from "./RedisAnswers.ts"
 import { RemoteCustomers } from "./RemoteCustomers.ts"
 import { type RoleError, RoleFailures } from "./RoleFailures.ts"
 import { StatusBoard, type StatusItem } from "./StatusBoard.ts"
@@ -120,8 +121,7 @@ const isEmptyFor = (hasKafka: boolean) =>
 /** Waits until the sinks have everything, within bounds; a relay without Redis has nothing to wait for. */
 const drain = (hasKafka: boolean) =>
   Effect.gen(function* () {
-    const { connected } = yield* RedisConnection.RedisConnection
-    if (!(yield* connected)) return
+    if (!(yield* redisAnswers)) return
     yield* isEmptyFor(hasKafka).pipe(
       Effect.repeat({ until: (isEmpty) => isEmpty, schedule: Schedule.spaced("50 millis") }),
       Effect.timeout(drainWithin)

@@ -167,7 +167,8 @@ export const make = (
       const holder = `${owner}:${randomUUID()}`
       const own = new KeyLanes(batch, settle)
       return Effect.acquireUseRelease(
-        WriteLogLock.acquire(keys.lock, holder, lockMillis),
+        // A lock that is taken when nobody waits for it any longer ends by itself.
+        Effect.interruptible(WriteLogLock.acquire(keys.lock, holder, lockMillis)),
         (isHeld) => {
           if (!isHeld) return Effect.sleep(standbyMillis)
           lanes = own
