@@ -1,6 +1,6 @@
 import { MongoDatabase, MongoError } from "@twinbox/mongodb"
-import { Data, Effect } from "effect"
-import { type Collection, type Filter, MongoOperationTimeoutError, ObjectId } from "mongodb"
+import { Data, Duration, Effect } from "effect"
+import { type Collection, type Filter, ObjectId } from "mongodb"
 import * as Correlation from "./Correlation.ts"
 import type { LogLine } from "./LogLine.ts"
 
@@ -9,8 +9,8 @@ export const collection = "logs"
 /** Room for lines, in bytes. When it is full, MongoDB takes away the oldest by itself. */
 const capacityBytes = 64 * 1024 * 1024
 
-/** Time limit of one operation, in milliseconds. */
-const timeoutMS = 2_000
+/** How long somebody waits for lines to be found. */
+const findWithin = Duration.seconds(5)
 
 /** Lines cannot be stored or read. Retryable: MongoDB is away or slow. */
 export class LogStoreError extends Data.TaggedError("LogStoreError")<{
@@ -36,14 +36,14 @@ export interface LogStore {
 }
 
 const failed = (error: unknown): LogStoreError => {
-  if (error instanceof MongoOperationTimeoutError) {
-    return new LogStoreError({ message: "MongoDB did not answer in time", retryable: true })
-  }
   const { message, retryable } = MongoError.fromDriver(error)
   return new LogStoreError({ message, retryable })
 }
 
-const attempt = <A>(call: () => Promise<A>) => Effect.tryPromise({ try: call, catch: failed })
+const late = new LogStoreError({ message: "MongoDB did not answer in time", retryable: true })
+
+const attempt = <A>(call: (signal: AbortSignal) => Promise<A>) =>
+  Effect.tryPromise({ try: call, catch: failed })
 
 const indexOf = (id: string) => ({
   name: id,
@@ -63,10 +63,10 @@ const ensureCapped = ({ db }: MongoDatabase.MongoDatabase["Type"]) =>
   Effect.gen(function* () {
     yield* attempt(() =>
       db
-        .createCollection(collection, { capped: true, size: capacityBytes, timeoutMS })
+        .createCollection(collection, { capped: true, size: capacityBytes })
         .catch((error: unknown) => (namespaceExists(error) ? undefined : Promise.reject(error)))
     )
-    const isCapped = yield* attempt(() => db.collection(collection).isCapped({ timeoutMS }))
+    const isCapped = yield* attempt(() => db.collection(collection).isCapped())
     // It would grow without end, or may be somebody else's.
     if (!isCapped) return yield* notCapped
     return undefined
@@ -95,7 +95,7 @@ const insertInto = (lines: Collection<LogLine>) => (given: ReadonlyArray<LogLine
   attempt(() =>
     lines
       // Lines are no customers: nobody waits until they are on other machines.
-      .insertMany([...given], { ordered: false, writeConcern: { w: 1 }, timeoutMS })
+      .insertMany([...given], { ordered: false, writeConcern: { w: 1 } })
       .then(() => undefined)
       .catch((error: unknown) => (isThere(error) ? undefined : Promise.reject(error)))
   )
@@ -112,9 +112,9 @@ export const make: Effect.Effect<LogStore, never, MongoDatabase.MongoDatabase> =
       ),
       insert: insertInto(lines),
       find: (query) =>
-        attempt(() =>
-          lines.find(filterOf(query), { sort: { at: -1, _id: -1 }, limit: query.limit, timeoutMS }).toArray()
-        )
+        attempt((signal) =>
+          lines.find(filterOf(query), { sort: { at: -1, _id: -1 }, limit: query.limit, signal }).toArray()
+        ).pipe(Effect.timeoutFail({ duration: findWithin, onTimeout: () => late }))
     }
   }
 )

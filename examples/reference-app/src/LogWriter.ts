@@ -31,6 +31,9 @@ const maxBatch = 1_000
 
 const pauses = Backoff.between("200 millis", "5 seconds")
 
+/** How often it is looked whether lines were dropped. */
+const lookEvery = Duration.seconds(1)
+
 const tooSlow = "MongoDB is too slow for them"
 
 /** Counts the lines that are missing in the store, and tells of them in a line that belongs to no request itself. */
@@ -56,9 +59,8 @@ const makeLosses = (lines: BoundedLines, every: Duration.DurationInput) => {
   return {
     /** Why lines will be missing, or are. */
     blame: ({ message }: LogStore.LogStoreError) =>
-      Effect.suspend(() => {
+      Effect.sync(() => {
         reason = message
-        return count
       }),
     tell,
     tellSometimes: Effect.if(isTooSoon, { onTrue: () => count, onFalse: () => tell })
@@ -103,7 +105,11 @@ const start = (options: Options) =>
       Effect.retry({ while: ({ retryable }) => retryable, schedule: pauses }),
       Effect.ignore
     )
-    const run = Effect.forever(gathered.pipe(Effect.zipRight(written), Effect.zipRight(tellSometimes)))
+    // Apart from the writing, which takes as long as MongoDB does.
+    const run = Effect.raceFirst(
+      Effect.forever(Effect.zipRight(gathered, written)),
+      Effect.forever(Effect.delay(tellSometimes, lookEvery))
+    )
     const flush = Effect.repeat(write, { while: () => lines.size > 0 }).pipe(
       Effect.disconnect,
       Effect.timeout(flushWithin),

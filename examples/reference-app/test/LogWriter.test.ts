@@ -63,7 +63,7 @@ const texts = (lines: ReadonlyArray<LogLine>) => lines.map(({ message }) => mess
 
 const droppedSoFar = Effect.map(Metric.value(LogWriter.dropped), ({ count }) => count)
 
-/** No insert is answered in time from now on, until `answerAgain`. */
+/** Inserts are answered late from now on, until `answerAgain`. */
 const hang = (database: MongoDatabase.MongoDatabase["Type"]) =>
   failNext(database, 1_000, { failCommands: ["insert"], blockConnection: true, blockTimeMS: 3_000 })
 
@@ -169,7 +169,7 @@ describe("A MongoDB that does not take lines", () => {
           Effect.sync(() => shown),
           ({ length }) => length > 0
         )
-        const first = "4900 log lines were not stored: MongoDB did not answer in time"
+        const first = "4900 log lines were not stored: MongoDB is too slow for them"
         expect(shown).toEqual([first])
         expect(yield* droppedSoFar).toBe(before + 4_900)
 
@@ -180,6 +180,28 @@ describe("A MongoDB that does not take lines", () => {
         yield* stop
         expect(shown).toEqual([first, "7 log lines were not stored: MongoDB is too slow for them"])
       })
+  )
+
+  it.scopedLive("gets them when it is back, those that have waited longest", () =>
+    Effect.gen(function* () {
+      const database = yield* testDatabase
+      const { runAtOnce, shown } = yield* startWriter(database, { capacity: 10, tellEvery: 0 })
+      yield* (yield* storeOf(database)).ensure
+      // 9001: SocketException. The driver tries once more by itself.
+      yield* failNext(database, 6, {
+        failCommands: ["insert"],
+        errorCode: 9001,
+        errorLabels: ["RetryableWriteError"]
+      })
+      yield* runAtOnce(numbered(15, { request_id: "r" }))
+      const lines = yield* until(stored(database.db), ({ length }) => length > 0)
+      expect(texts(lines)).toEqual(Array.from({ length: 10 }, (_, at) => `line ${at}`))
+      yield* until(
+        Effect.sync(() => shown),
+        ({ length }) => length > 0
+      )
+      expect(shown).toEqual([expect.stringMatching(/^5 log lines were not stored: MongoDB is /)])
+    })
   )
 
   it.scopedLive("keeps what it refuses for good from nobody else: that alone is dropped", () =>
