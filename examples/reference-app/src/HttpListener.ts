@@ -5,6 +5,9 @@ import { HttpServer } from "@effect/platform"
 import { NodeHttpServer } from "@effect/platform-node"
 import { Context, Data, Duration, Effect, Layer, type Scope } from "effect"
 import * as MalformedHttp from "./MalformedHttp.ts"
+import { Problem } from "./Problem.ts"
+import * as RawAnswer from "./RawAnswer.ts"
+import * as RequestId from "./RequestId.ts"
 import { Settings } from "./Settings.ts"
 
 /** Nobody can be served at the place that was asked for. */
@@ -42,6 +45,16 @@ const answerMalformed = (server: Server): void => {
   server.on("clientError", (error, socket) => {
     if (!socket.writable || codeOf(error) === "ECONNRESET") socket.destroy()
     else socket.end(MalformedHttp.answerTo(codeOf(error)))
+  })
+}
+
+const starting = new Problem({ kind: "unavailable", detail: "The app is starting or stopping." })
+
+/** The port is there before those who answer, and after them: nobody may be left without an answer. */
+const answerMeanwhile = (server: Server): void => {
+  server.on("request", (_request, response) => {
+    const isAnswered = server.listenerCount("request") > 1
+    if (!isAnswered) response.socket?.end(RawAnswer.of(starting, RequestId.of(undefined)))
   })
 }
 
@@ -133,6 +146,7 @@ const make = Effect.gen(function* () {
   server.on("upgrade", (request, socket, head) => upgrades.takerOf(request)?.(request, socket, head))
   const sockets = trackConnections(server)
   answerMalformed(server)
+  answerMeanwhile(server)
   yield* Effect.acquireRelease(listen(server, host, port), () => close(server, sockets))
   const http = HttpServer.make({ address: addressOf(server), serve: serveOn(server) })
   return Context.make(HttpServer.HttpServer, http).pipe(Context.add(HttpUpgrades, upgrades.service))

@@ -29,6 +29,23 @@ const websocket = `${upgrade}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAA
 const promptly = Duration.seconds(5)
 
 describe("The listener", () => {
+  it.scopedLive("answers 503 before and after those who answer are there", () =>
+    Effect.gen(function* () {
+      const { port, server } = yield* listen()
+      const ask = get(`http://127.0.0.1:${port}/`)
+      const before = yield* ask
+      expect([before.status, before.contentType]).toEqual([503, "application/problem+json"])
+      const serving = yield* Scope.make()
+      yield* HttpServer.serveEffect(HttpServerResponse.text("here")).pipe(
+        Effect.provideService(HttpServer.HttpServer, server),
+        Scope.extend(serving)
+      )
+      expect((yield* ask).text).toBe("here")
+      yield* Scope.close(serving, Exit.void)
+      expect((yield* ask).status).toBe(503)
+    })
+  )
+
   it.scopedLive("stops soon, whatever its connections are doing", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
