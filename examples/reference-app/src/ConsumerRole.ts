@@ -1,5 +1,6 @@
 import { KafkaCluster, KafkaConsumer, KafkaTopics } from "@twinbox/kafka"
 import { MongoDatabase, MongoInbox, Transaction } from "@twinbox/mongodb"
+import { Backoff } from "@twinbox/outbox"
 import { Duration, Effect, Either, Layer, Option, Ref } from "effect"
 import { EventKafka } from "./EventKafka.ts"
 import type { PseudonymKey } from "./PseudonymKey.ts"
@@ -22,6 +23,12 @@ const stopWithin = Duration.seconds(1)
 
 /** A consumer that was killed is missed so soon, and its partitions go to the others. */
 const sessionTimeout = Duration.seconds(6)
+
+/** It may be here before the first relay. */
+const ensureTopic = KafkaTopics.ensure([sessionEventTopic.name], {}).pipe(
+  Effect.tapError(({ message }) => Effect.logWarning(`the consumer cannot begin: ${message}`)),
+  Effect.retry({ while: ({ retryable }) => retryable, schedule: Backoff.between("200 millis", "5 seconds") })
+)
 
 const applied = ({ add }: SessionRecords.SessionRecords) =>
   KafkaConsumer.subscribe(sessionEventTopic, {
@@ -74,8 +81,7 @@ export const layer: Layer.Layer<never, RoleError, Requirements> = Layer.scopedDi
     const records = yield* SessionRecords.make
     const current = yield* Ref.make<Current>(Option.none())
     const consume = Effect.gen(function* () {
-      // It may be here before the first relay.
-      yield* KafkaTopics.ensure([sessionEventTopic.name], {})
+      yield* ensureTopic
       const consumer = yield* KafkaConsumer.make({
         group,
         topics: [applied(records)],

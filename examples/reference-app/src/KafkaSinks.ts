@@ -1,6 +1,6 @@
 import { KafkaCluster, type KafkaError, KafkaSink } from "@twinbox/kafka"
 import { type OutboxError, OutboxStore, Sink, type Topic } from "@twinbox/outbox"
-import { Deferred, Effect, Either, type Scope } from "effect"
+import { Deferred, Effect, Either, Exit, Scope } from "effect"
 import { customerTopic } from "./Customer.ts"
 import { EventKafka } from "./EventKafka.ts"
 import { RoleFailures } from "./RoleFailures.ts"
@@ -58,6 +58,16 @@ const open: Effect.Effect<Sinks, KafkaError.KafkaError, KafkaCluster.KafkaCluste
   }
 )
 
+/** Tries until Kafka is there: nothing else that a relay does is to suffer from its absence. */
+const openWhenThere = Effect.flatMap(Effect.scope, (parent) =>
+  Effect.flatMap(Scope.fork(parent, parent.strategy), (scope) =>
+    open.pipe(
+      Scope.extend(scope),
+      Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause)))
+    )
+  )
+).pipe(Effect.retry({ while: ({ retryable }) => retryable }))
+
 /** The sinks of a run. They are there at once, and take messages when Kafka does. */
 export interface KafkaSinks {
   readonly sinks: ReadonlyArray<Sink.Sink>
@@ -76,7 +86,7 @@ export const make: Effect.Effect<KafkaSinks, never, EventKafka | RoleFailures | 
     const failures = yield* RoleFailures
     yield* failures.fork(
       Effect.flatMap(kafka.right, (cluster) =>
-        Effect.flatMap(Effect.provideService(open, KafkaCluster.KafkaCluster, cluster), (sinks) =>
+        Effect.flatMap(Effect.provideService(openWhenThere, KafkaCluster.KafkaCluster, cluster), (sinks) =>
           Deferred.succeed(made, sinks)
         )
       )

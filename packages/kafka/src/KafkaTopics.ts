@@ -1,5 +1,6 @@
 import { Admin } from "@platformatic/kafka"
-import { Effect } from "effect"
+import { Backoff } from "@twinbox/outbox"
+import { Effect, Schedule } from "effect"
 import { KafkaCluster } from "./KafkaCluster.ts"
 import { fromClient, KafkaError } from "./KafkaError.ts"
 
@@ -71,14 +72,22 @@ const create = (admin: Admin, topic: string, settings: TopicSettings, brokers: s
     )
   )
 
+/** Brokers learn of a new topic one after another. */
+const untilKnown = Backoff.between("50 millis", "500 millis").pipe(Schedule.upTo("5 seconds"))
+
 const ensureOne = (admin: Admin, topic: string, settings: TopicSettings, brokers: string) =>
   Effect.gen(function* () {
     const there = yield* partitionsOf(admin, topic, brokers).pipe(
       Effect.catchIf(
         ({ reason }) => reason === "UnknownTopic",
         () =>
-          // Brokers learn of a new topic one after another.
-          Effect.zipRight(create(admin, topic, settings, brokers), partitionsOf(admin, topic, brokers))
+          Effect.zipRight(
+            create(admin, topic, settings, brokers),
+            Effect.retry(partitionsOf(admin, topic, brokers), {
+              while: ({ reason }) => reason === "UnknownTopic",
+              schedule: untilKnown
+            })
+          )
       )
     )
     if (settings.partitions !== undefined && there !== settings.partitions) {
