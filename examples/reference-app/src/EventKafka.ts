@@ -1,6 +1,12 @@
 import { Path } from "@effect/platform/Path"
 import { KafkaCluster } from "@twinbox/kafka"
-import { KafkaServer, type KafkaServerOptions, type ServiceError } from "@twinbox/services"
+import {
+  KafkaServer,
+  type KafkaServerOptions,
+  type Report,
+  reportToLog,
+  type ServiceError
+} from "@twinbox/services"
 import { Context, Duration, Effect, Either, Fiber, Layer, Option } from "effect"
 import { Settings } from "./Settings.ts"
 
@@ -23,9 +29,12 @@ const stopTimeout = Duration.seconds(2)
 /** No Java on this machine, or no Kafka to be fetched: the app can do without. */
 const isAbsent = ({ reason }: ServiceError): boolean => reason === "NotFound" || reason === "DownloadFailed"
 
+/** What is found is told by the start. */
+const reportOfSearch: Report = (line) => (line.includes(": using ") ? Effect.void : reportToLog(line))
+
 /** Looks for what a start needs; a Kafka that the environment names needs nothing of this machine. */
 const find = (options: KafkaServerOptions) =>
-  Option.isSome(options.uri) ? Effect.void : KafkaServer.find(options)
+  Option.isSome(options.uri) ? Effect.void : KafkaServer.find({ ...options, report: reportOfSearch })
 
 const begin = (options: KafkaServerOptions) =>
   Effect.map(

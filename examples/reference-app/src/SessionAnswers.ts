@@ -1,5 +1,5 @@
 import { Backoff } from "@twinbox/outbox"
-import { Cause, Clock, Context, Duration, Effect, Either, Layer, Metric, Option, Schedule } from "effect"
+import { Cause, Clock, Context, Data, Duration, Effect, Either, Layer, Metric, Option } from "effect"
 import * as Correlation from "./Correlation.ts"
 import * as IngestMetrics from "./IngestMetrics.ts"
 import * as RequestId from "./RequestId.ts"
@@ -22,8 +22,14 @@ export class SessionAnswers extends Context.Tag("@twinbox/reference-app/SessionA
   }
 >() {}
 
-/** How long a message is tried again. What follows it of its session waits meanwhile. */
+/** How long a message is tried. What follows it of its session waits meanwhile. */
 const tryFor = Duration.seconds(5)
+
+/** By then it was not known to be saved; it may still be. */
+class TakesTooLong extends Data.TaggedError("TakesTooLong")<{}> {
+  readonly retryable = true
+  override readonly message = "MongoDB takes too long"
+}
 
 /** A commit of unknown outcome may be tried again, too: a message is saved once. */
 const mayHelp = (error: { readonly _tag: string; readonly retryable?: boolean }): boolean =>
@@ -48,10 +54,10 @@ const make = Effect.gen(function* () {
       Effect.tapError((error) =>
         mayHelp(error) ? Effect.logDebug(`a message is tried again: ${error.message}`) : Effect.void
       ),
-      Effect.retry({
-        while: mayHelp,
-        schedule: Backoff.between("50 millis", "1 second").pipe(Schedule.upTo(tryFor))
-      }),
+      Effect.retry({ while: mayHelp, schedule: Backoff.between("50 millis", "1 second") }),
+      // A driver that waits is not to be interrupted: it is left behind. To save the same again does no harm.
+      Effect.disconnect,
+      Effect.timeoutFail({ duration: tryFor, onTimeout: () => new TakesTooLong() }),
       Effect.matchCauseEffect({
         onSuccess: (outcome) => {
           const { messageId } = message

@@ -9,6 +9,11 @@ interface Lane {
 export class SessionLanes {
   readonly #lanes = new Map<string, Lane>()
 
+  /** Sessions that something is done for. */
+  get size(): number {
+    return this.#lanes.size
+  }
+
   /** Runs an effect after all others of its session that were given before. */
   inTurn<A, E, R>(sessionId: string, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.acquireUseRelease(

@@ -168,12 +168,11 @@ export const serve = (webSocket: WebSocket, options: Options): Effect.Effect<End
       Effect.sync(() => inbound.end({ closing: SessionReply.goingAway }))
     )
     yield* Effect.forkScoped(stopped)
-    const answered = Effect.flatMap(answerAll(webSocket, inbound, options), (ending) =>
-      close(webSocket, ending, closed)
+    const gone = Deferred.await(closed)
+    const served = Effect.flatMap(Effect.raceFirst(answerAll(webSocket, inbound, options), gone), (ending) =>
+      ending === undefined ? Effect.succeed<End>("closed by the client") : close(webSocket, ending, closed)
     )
-    const gone = Effect.as(Deferred.await(closed), "closed by the client" as const)
-    return yield* Effect.raceFirst(
-      Effect.raceFirst(answered, gone),
-      listenForLife(webSocket, options.pingEvery)
-    ).pipe(Effect.catchAll(Effect.succeed))
+    return yield* Effect.raceFirst(served, listenForLife(webSocket, options.pingEvery)).pipe(
+      Effect.catchAll(Effect.succeed)
+    )
   }).pipe(Effect.scoped, Effect.ensuring(Effect.sync(() => webSocket.terminate())))

@@ -27,9 +27,12 @@ it.effect("What sockets of one session do comes one after another; other session
       "b",
       Effect.sync(() => done.push("b"))
     )
+    expect(lanes.size).toBe(1)
     yield* Deferred.succeed(gate, undefined)
     yield* Fiber.joinAll([first, second])
     expect(done).toEqual(["b", "a1", "a2"])
+    // Who is gone takes no memory.
+    expect(lanes.size).toBe(0)
   })
 )
 
