@@ -1,5 +1,6 @@
 import { Consumer, type ConsumerOptions } from "@platformatic/kafka"
 import { Duration, Effect } from "effect"
+import * as KafkaClient from "./KafkaClient.ts"
 import type { KafkaCluster } from "./KafkaCluster.ts"
 import { fromClient, KafkaError } from "./KafkaError.ts"
 
@@ -38,21 +39,10 @@ const joinAttempts = { retries: 10, retryDelay: 200 }
 /** Time for a clean end of each client. */
 const closeLimit = Duration.seconds(3)
 
-const openClient = (options: ConsumerOptions<Buffer, Buffer, Buffer, Buffer>): Client => {
-  const client: Client = new Consumer(options)
-  // The client listens to the first error of a connection only, and one that nobody listens to ends the process.
-  client.connections.on("connecting", ({ connection }) => {
-    connection.on("error", () => undefined)
-  })
-  return client
-}
+const openClient = (options: ConsumerOptions<Buffer, Buffer, Buffer, Buffer>): Client =>
+  KafkaClient.guarded(new Consumer(options))
 
-const close = (client: Client): Effect.Effect<void> =>
-  Effect.tryPromise(() => client.close(true)).pipe(
-    Effect.interruptible,
-    Effect.timeout(closeLimit),
-    Effect.ignore
-  )
+const close = (client: Client) => KafkaClient.close(() => client.close(true), closeLimit)
 
 /** Opens the clients of a membership; connections come when they are needed. */
 export const open = (cluster: KafkaCluster["Type"], settings: Settings): Clients => {

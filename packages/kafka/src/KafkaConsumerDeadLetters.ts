@@ -1,6 +1,7 @@
 import { Producer } from "@platformatic/kafka"
 import { Backoff } from "@twinbox/outbox"
-import { Duration, Effect, type Scope } from "effect"
+import { Effect, type Scope } from "effect"
+import * as KafkaClient from "./KafkaClient.ts"
 import { KafkaCluster } from "./KafkaCluster.ts"
 import { fromClient, KafkaError } from "./KafkaError.ts"
 import type { GivenUp } from "./KafkaConsumerApply.ts"
@@ -25,23 +26,10 @@ type Client = Producer<Buffer, Buffer, Buffer, Buffer>
 /** The longest text of a reason. */
 const maxReasonLength = 1_000
 
-const closeLimit = Duration.seconds(2)
+const open = (cluster: KafkaCluster["Type"]): Client =>
+  KafkaClient.guarded(new Producer({ ...cluster.clientOptions(), idempotent: true }))
 
-const open = (cluster: KafkaCluster["Type"]): Client => {
-  const client: Client = new Producer({ ...cluster.clientOptions(), idempotent: true })
-  // The client listens to the first error of a connection only, and one that nobody listens to ends the process.
-  client.connections.on("connecting", ({ connection }) => {
-    connection.on("error", () => undefined)
-  })
-  return client
-}
-
-const close = (client: Client): Effect.Effect<void> =>
-  Effect.tryPromise(() => client.close()).pipe(
-    Effect.interruptible,
-    Effect.timeout(closeLimit),
-    Effect.ignore
-  )
+const close = (client: Client) => KafkaClient.close(() => client.close())
 
 /** The record as it came, with what became of it. One that had been a dead letter before loses what was said of it. */
 const letterFrom = (record: RawRecord, topic: string, consumer: string, why: GivenUp) => {

@@ -1,5 +1,6 @@
 import { Producer, type MessageToProduce } from "@platformatic/kafka"
 import { Duration, Effect, Fiber, Schema } from "effect"
+import * as KafkaClient from "./KafkaClient.ts"
 import { KafkaCluster } from "./KafkaCluster.ts"
 import { errorsIn, fromClient, KafkaError, ofName } from "./KafkaError.ts"
 import * as ProduceRound from "./ProduceRound.ts"
@@ -27,35 +28,23 @@ const noFailures: Failures = new Map()
 /** How long the client relies on what it knows of leaders and partitions, while no error tells it otherwise. */
 const metadataMaxAgeMillis = 30_000
 
-/** Time for a clean end. */
-const closeLimit = Duration.seconds(2)
-
 type Client = Producer<Buffer, Buffer, Buffer, Buffer>
 
-const open = (cluster: KafkaCluster["Type"], compression: Compression): Client => {
-  const client: Client = new Producer({
-    ...cluster.clientOptions(),
-    idempotent: true,
-    compression,
-    // A call as a whole has the limit itself; this one is the second line.
-    requestTimeout: 2 * Duration.toMillis(cluster.requestTimeout),
-    metadataMaxAge: metadataMaxAgeMillis,
-    // Sends what one broker refused to another one, though some of it may belong to a third.
-    repeatOnStaleMetadata: false
-  })
-  // The client listens to the first error of a connection only, and one that nobody listens to ends the process.
-  client.connections.on("connecting", ({ connection }) => {
-    connection.on("error", () => undefined)
-  })
-  return client
-}
-
-const close = (client: Client): Effect.Effect<void> =>
-  Effect.tryPromise(() => client.close()).pipe(
-    Effect.interruptible,
-    Effect.timeout(closeLimit),
-    Effect.ignore
+const open = (cluster: KafkaCluster["Type"], compression: Compression): Client =>
+  KafkaClient.guarded(
+    new Producer({
+      ...cluster.clientOptions(),
+      idempotent: true,
+      compression,
+      // A call as a whole has the limit itself; this one is the second line.
+      requestTimeout: 2 * Duration.toMillis(cluster.requestTimeout),
+      metadataMaxAge: metadataMaxAgeMillis,
+      // Sends what one broker refused to another one, though some of it may belong to a third.
+      repeatOnStaleMetadata: false
+    })
   )
+
+const close = (client: Client) => KafkaClient.close(() => client.close())
 
 const PartitionResponses = Schema.Struct({
   responses: Schema.Array(

@@ -1,6 +1,7 @@
 import { Admin } from "@platformatic/kafka"
 import { Backoff } from "@twinbox/outbox"
 import { Effect, Schedule } from "effect"
+import * as KafkaClient from "./KafkaClient.ts"
 import { KafkaCluster } from "./KafkaCluster.ts"
 import { fromClient, KafkaError } from "./KafkaError.ts"
 
@@ -33,20 +34,8 @@ const attempt = <A>(brokers: string, use: () => Promise<A>): Effect.Effect<A, Ka
 const openAdmin = Effect.gen(function* () {
   const cluster = yield* KafkaCluster
   return yield* Effect.acquireRelease(
-    Effect.sync(() => {
-      const admin = new Admin(cluster.clientOptions())
-      // The client listens to the first error of a connection only, and one that nobody listens to ends the process.
-      admin.connections.on("connecting", ({ connection }) => {
-        connection.on("error", () => undefined)
-      })
-      return admin
-    }),
-    (admin) =>
-      Effect.tryPromise(() => admin.close()).pipe(
-        Effect.interruptible,
-        Effect.timeout("2 seconds"),
-        Effect.ignore
-      )
+    Effect.sync(() => KafkaClient.guarded(new Admin(cluster.clientOptions()))),
+    (admin) => KafkaClient.close(() => admin.close())
   )
 })
 
