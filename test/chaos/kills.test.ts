@@ -1,9 +1,9 @@
 import { expect, it } from "@effect/vitest"
-import { Config, Duration, Effect, Option, Random } from "effect"
-import { MongoServer, type Report } from "@twinbox/services"
+import { Config, Duration, Effect, Random } from "effect"
 import { testSecret } from "../setup/appDatabase.ts"
 import { type AppProcess, endsWith, startApp, temporaryFolder } from "../setup/appProcess.ts"
 import { allArrived, inspectCustomers } from "../setup/mirroredCustomers.ts"
+import { mongoWithShortLivedLocks } from "../setup/shortLivedLocks.ts"
 import { testRedis } from "../setup/testServers.ts"
 
 /** How often the process is killed. */
@@ -30,21 +30,6 @@ const load = {
   FAKER_DELETE_SHARE: "0.1"
 }
 
-const silent: Report = () => Effect.void
-
-/**
- * MongoDB keeps the locks of a transaction whose client has died until its age limit: 60 seconds, in which
- * the next process could hardly change anything. One second lets every kill come under full load.
- */
-const ownMongo = Effect.flatMap(
-  MongoServer.config({
-    report: silent,
-    cacheGigabytes: 0.25,
-    arguments: ["--setParameter", "transactionLifetimeLimitSeconds=1"]
-  }),
-  (config) => MongoServer.start({ ...config, uri: Option.none() })
-)
-
 const runUntilKilled = (app: AppProcess) =>
   Effect.gen(function* () {
     const isEarly = (yield* Random.next) < earlyShare
@@ -64,7 +49,7 @@ it.scopedLive(
     Effect.gen(function* () {
       const chosenSeed = yield* seed
       const count = yield* kills
-      const mongo = yield* ownMongo
+      const mongo = yield* mongoWithShortLivedLocks
       const redis = yield* testRedis
       const env = {
         ...load,

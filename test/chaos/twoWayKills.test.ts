@@ -1,10 +1,10 @@
 import { expect, it } from "@effect/vitest"
-import { MongoServer, type Report } from "@twinbox/services"
-import { Config, Duration, Effect, Fiber, Option, Random } from "effect"
+import { Config, Duration, Effect, Fiber, Random } from "effect"
 import { testSecret } from "../setup/appDatabase.ts"
 import { endsWith, startApp, temporaryFolder } from "../setup/appProcess.ts"
 import * as CustomerTraffic from "../setup/customerTraffic.ts"
 import { allArrived, inspectCustomers } from "../setup/mirroredCustomers.ts"
+import { mongoWithShortLivedLocks } from "../setup/shortLivedLocks.ts"
 import { testRedis } from "../setup/testServers.ts"
 import { compareStores } from "../setup/twoWayStores.ts"
 
@@ -24,18 +24,6 @@ const perSecond = 110
 /** A relay takes its slots over after 6 seconds; how long the rest takes depends on the machine. */
 const drainWithin = "5 minutes"
 
-const silent: Report = () => Effect.void
-
-/** As in kills.test.ts: the locks of a killed process are gone after a second. */
-const ownMongo = Effect.flatMap(
-  MongoServer.config({
-    report: silent,
-    cacheGigabytes: 0.25,
-    arguments: ["--setParameter", "transactionLifetimeLimitSeconds=1"]
-  }),
-  (config) => MongoServer.start({ ...config, uri: Option.none() })
-)
-
 /** Answers after which it is open whether the write was made. */
 const isOpen = (answer: string) => /outcome-unknown|timed-out|internal/.test(answer)
 
@@ -53,7 +41,7 @@ it.scopedLive(
   () =>
     Effect.gen(function* () {
       const [chosenSeed, killCount, writeCount] = yield* Config.all([seed, kills, writes])
-      const mongo = yield* ownMongo
+      const mongo = yield* mongoWithShortLivedLocks
       const redis = yield* testRedis
       const env = { MONGODB_URI: mongo.uri, REDIS_URL: redis.url, ANONYMIZE_SECRET: testSecret }
       const folder = yield* temporaryFolder

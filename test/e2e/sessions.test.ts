@@ -2,12 +2,12 @@ import { createServer } from "node:net"
 import { once } from "node:events"
 import type { AddressInfo } from "node:net"
 import { expect, it } from "@effect/vitest"
-import { MongoServer, type Report } from "@twinbox/services"
-import { Config, Duration, Effect, Fiber, Option, Schedule } from "effect"
+import { Config, Duration, Effect, Fiber, Schedule } from "effect"
 import { type Db, MongoClient } from "mongodb"
 import { testSecret } from "../setup/appDatabase.ts"
 import { type AppProcess, endsWith, startApp, temporaryFolder } from "../setup/appProcess.ts"
 import { messageIdOf, sessionIdOf, SessionTraffic } from "../setup/sessionTraffic.ts"
+import { mongoWithShortLivedLocks } from "../setup/shortLivedLocks.ts"
 import { describeKafka, ownKafka } from "../setup/testKafka.ts"
 import { testRedis } from "../setup/testServers.ts"
 
@@ -23,18 +23,6 @@ const window = 8
 
 /** A relay takes its slots over after 6 seconds, a consumer its partitions; the rest depends on the machine. */
 const arriveWithin = "2 minutes"
-
-const silent: Report = () => Effect.void
-
-/** The locks of a killed process are gone after a second. */
-const ownMongo = Effect.flatMap(
-  MongoServer.config({
-    report: silent,
-    cacheGigabytes: 0.25,
-    arguments: ["--setParameter", "transactionLifetimeLimitSeconds=1"]
-  }),
-  (config) => MongoServer.start({ ...config, uri: Option.none() })
-)
 
 /** A port for a server that is to be found again after it was killed. */
 const freePort = Effect.promise(async () => {
@@ -83,7 +71,7 @@ describeKafka("Events of sessions", () => {
     () =>
       Effect.gen(function* () {
         const [count, each] = yield* Config.all([sessions, eventsEach])
-        const [mongo, kafka] = yield* Effect.all([ownMongo, ownKafka()], { concurrency: 2 })
+        const [mongo, kafka] = yield* Effect.all([mongoWithShortLivedLocks, ownKafka()], { concurrency: 2 })
         const redis = yield* testRedis
         const folder = yield* temporaryFolder
         const port = yield* freePort

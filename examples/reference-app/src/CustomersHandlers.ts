@@ -6,7 +6,7 @@ import { Api } from "./Api.ts"
 import * as Cursor from "./Cursor.ts"
 import * as CustomerBody from "./CustomerBody.ts"
 import type { CustomerJson, CustomerResource } from "./CustomerJson.ts"
-import { defaultPage } from "./CustomersApi.ts"
+import { type CustomersV1, defaultPage } from "./CustomersApi.ts"
 import { type CustomerStore, PatchRefused, type Removed, type StoredCustomer } from "./CustomerStore.ts"
 import * as ETag from "./ETag.ts"
 import * as IdempotencyKey from "./IdempotencyKey.ts"
@@ -162,32 +162,28 @@ const bounded =
   (input: I) =>
     Effect.mapError(run(work(input)), StoreProblem.of)
 
+/** All endpoints over a store; those of v1 and v2 have the same types. */
+const implement =
+  (store: CustomerStore, prefix: string) =>
+  (handlers: HttpApiBuilder.Handlers.FromGroup<never, never, typeof CustomersV1>) =>
+    Effect.map(RequestLimits, (limits) => {
+      const { create, get, list, patch, remove, replace } = operations(store, prefix)
+      const within = bounded(limits)
+      return handlers
+        .handleRaw("create", within(create))
+        .handle("get", within(get))
+        .handleRaw("replace", within(replace))
+        .handleRaw("patch", within(patch))
+        .handle("remove", within(remove))
+        .handle("list", within(list))
+    })
+
 const v1 = HttpApiBuilder.group(Api, "customersV1", (handlers) =>
-  Effect.gen(function* () {
-    const { create, get, list, patch, remove, replace } = operations(yield* MongoCustomers, "/v1")
-    const within = bounded(yield* RequestLimits)
-    return handlers
-      .handleRaw("create", within(create))
-      .handle("get", within(get))
-      .handleRaw("replace", within(replace))
-      .handleRaw("patch", within(patch))
-      .handle("remove", within(remove))
-      .handle("list", within(list))
-  })
+  Effect.flatMap(MongoCustomers, (store) => implement(store, "/v1")(handlers))
 )
 
 const v2 = HttpApiBuilder.group(Api, "customersV2", (handlers) =>
-  Effect.gen(function* () {
-    const { create, get, list, patch, remove, replace } = operations(yield* RedisCustomers, "/v2")
-    const within = bounded(yield* RequestLimits)
-    return handlers
-      .handleRaw("create", within(create))
-      .handle("get", within(get))
-      .handleRaw("replace", within(replace))
-      .handleRaw("patch", within(patch))
-      .handle("remove", within(remove))
-      .handle("list", within(list))
-  })
+  Effect.flatMap(RedisCustomers, (store) => implement(store, "/v2")(handlers))
 )
 
 /** Answers for customers in either store. */

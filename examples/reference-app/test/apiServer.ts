@@ -1,21 +1,19 @@
 import { HttpServer } from "@effect/platform"
-import { AnonymizeKey } from "@twinbox/anonymize"
 import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
 import { RedisConnection } from "@twinbox/redis"
 import { redisCommands } from "@twinbox/services"
-import { Context, Effect, Either, Layer, Logger, LogLevel, Option, Redacted } from "effect"
-import { testSecret } from "../../../test/setup/appDatabase.ts"
+import { Context, Effect, Either, Layer, Option, Redacted } from "effect"
 import { testMongo, testRedis } from "../../../test/setup/testServers.ts"
 import * as ApiRole from "../src/ApiRole.ts"
 import * as ApiTokens from "../src/ApiTokens.ts"
 import * as Customers from "../src/Customers.ts"
 import * as HttpListener from "../src/HttpListener.ts"
 import { MirrorRedis } from "../src/MirrorRedis.ts"
-import { PseudonymKey } from "../src/PseudonymKey.ts"
 import * as Readiness from "../src/Readiness.ts"
 import * as RequestLimits from "../src/RequestLimits.ts"
 import * as RoleFailures from "../src/RoleFailures.ts"
 import { Settings } from "../src/Settings.ts"
+import { collecting, pseudonymKey } from "./appLayers.ts"
 
 export interface Call {
   readonly headers?: Readonly<Record<string, string>>
@@ -94,23 +92,6 @@ const settings = (tokens: string | undefined) =>
     twoWay: true,
     apiTokens: Option.map(Option.fromNullable(tokens), parseTokens)
   } as Context.Tag.Service<Settings>)
-
-const pseudonymKey = Layer.effect(
-  PseudonymKey,
-  AnonymizeKey.make({ version: 1, secret: Redacted.make(testSecret) })
-)
-
-/** Takes the log lines away from the screen. */
-const collecting = (lines: Array<string>) =>
-  Layer.merge(
-    Logger.replace(
-      Logger.defaultLogger,
-      Logger.map(Logger.logfmtLogger, (line) => {
-        lines.push(line)
-      })
-    ),
-    Logger.minimumLogLevel(LogLevel.Info)
-  )
 
 /** The API on a MongoDB and a Redis of its own, until the scope ends, with ways to look behind it. */
 export const startApi = (options: Options = {}) =>

@@ -1,19 +1,6 @@
 import { HttpServer } from "@effect/platform"
-import { AnonymizeKey } from "@twinbox/anonymize"
 import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
-import {
-  type Context,
-  Deferred,
-  Effect,
-  Exit,
-  Layer,
-  Logger,
-  LogLevel,
-  Option,
-  Redacted,
-  Scope
-} from "effect"
-import { testSecret } from "../../../test/setup/appDatabase.ts"
+import { type Context, Deferred, Effect, Exit, Layer, Option, Redacted, Scope } from "effect"
 import { openSession } from "../../../test/setup/sessionClient.ts"
 import { testMongo } from "../../../test/setup/testServers.ts"
 import * as ApiTokens from "../src/ApiTokens.ts"
@@ -21,12 +8,12 @@ import * as Customers from "../src/Customers.ts"
 import * as IngestRole from "../src/IngestRole.ts"
 import * as OpenAccess from "../src/OpenAccess.ts"
 import * as OperationsServer from "../src/OperationsServer.ts"
-import { PseudonymKey } from "../src/PseudonymKey.ts"
 import * as Readiness from "../src/Readiness.ts"
 import * as RoleFailures from "../src/RoleFailures.ts"
 import { type IngestSettings, Settings } from "../src/Settings.ts"
 import * as StatusBoard from "../src/StatusBoard.ts"
 import { StopSignal } from "../src/StopSignal.ts"
+import { collecting, pseudonymKey } from "./appLayers.ts"
 
 export interface Options {
   /** API_TOKENS. Default: none. */
@@ -49,22 +36,6 @@ const settings = ({ ingest, tokens }: Options) =>
     apiTokens: Option.fromNullable(tokens === undefined ? undefined : ApiTokens.parse(tokens)),
     ingest: { ...generous, ...ingest }
   } as Context.Tag.Service<Settings>)
-
-const pseudonymKey = Layer.effect(
-  PseudonymKey,
-  AnonymizeKey.make({ version: 1, secret: Redacted.make(testSecret) })
-)
-
-const collecting = (lines: Array<string>) =>
-  Layer.merge(
-    Logger.replace(
-      Logger.defaultLogger,
-      Logger.map(Logger.logfmtLogger, (line) => {
-        lines.push(line)
-      })
-    ),
-    Logger.minimumLogLevel(LogLevel.Info)
-  )
 
 /** The role `ingest` on a MongoDB of its own, until the scope ends or it is stopped. */
 export const startIngest = (options: Options = {}) =>
