@@ -22,6 +22,6 @@ export const layer: Layer.Layer<
   RemoteCustomers,
   MongoError.MongoError,
   Customers | MongoDatabase.MongoDatabase
-> = Layer.effect(RemoteCustomers, Effect.asSome(make)).pipe(Layer.provide(MongoInbox.layer()))
+> = Layer.scoped(RemoteCustomers, Effect.asSome(make)).pipe(Layer.provide(MongoInbox.layer()))
 
 export const layerUnneeded: Layer.Layer<RemoteCustomers> = Layer.succeed(RemoteCustomers, Option.none())

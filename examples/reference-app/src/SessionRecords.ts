@@ -1,7 +1,7 @@
 import type { AnonymizerError } from "@twinbox/anonymize"
-import { MongoDatabase, MongoError, MongoIndexes, Transaction } from "@twinbox/mongodb"
+import { CoalescedCalls, MongoDatabase, MongoError, MongoIndexes, Transaction } from "@twinbox/mongodb"
 import type { Transaction as OutboxTransaction } from "@twinbox/outbox"
-import { Effect } from "effect"
+import { Effect, Exit } from "effect"
 import type { PseudonymKey } from "./PseudonymKey.ts"
 import type { SessionEvent, Type } from "./SessionEvent.ts"
 import * as SessionTwin from "./SessionTwin.ts"
@@ -46,6 +46,13 @@ export interface SessionRecords {
   ) => Effect.Effect<void, MongoError.MongoError, OutboxTransaction.Transaction>
 }
 
+interface Received {
+  readonly event: SessionEvent
+  readonly sequence: number
+}
+
+const idOf = ({ messageId, sessionId }: SessionEvent): string => `${sessionId}/${messageId}`
+
 /** Makes collections and indexes. */
 export const make: Effect.Effect<
   SessionRecords,
@@ -58,31 +65,53 @@ export const make: Effect.Effect<
   const events = db.collection<EventRecord>(collections.events)
   const sessions = db.collection<SessionRecord>(collections.sessions)
 
-  const addEvent = (event: SessionEvent, sequence: number) => {
-    const _id = `${event.sessionId}/${event.messageId}`
-    const fields = { ...twinOf(event), sequence }
-    return Transaction.use((session) =>
-      events.updateOne({ _id }, { $setOnInsert: fields }, { upsert: true, session })
-    )
-  }
-
-  const count = ({ receivedAt, sessionId, type }: SessionEvent) =>
-    Transaction.use((session) =>
-      sessions.updateOne(
-        { _id: sessionId },
-        {
-          $min: { firstSeen: new Date(receivedAt) },
-          $max: { lastSeen: new Date(receivedAt) },
-          $inc: { [`counts.${type}`]: 1 }
-        },
-        { upsert: true, session }
-      )
+  /** Whether each event is new. */
+  const addEvents = (received: ReadonlyArray<Received>) =>
+    Effect.map(
+      Transaction.use((session) =>
+        events.bulkWrite(
+          received.map(({ event, sequence }) => ({
+            updateOne: {
+              filter: { _id: idOf(event) },
+              update: { $setOnInsert: { ...twinOf(event), sequence } },
+              upsert: true
+            }
+          })),
+          { session }
+        )
+      ),
+      ({ upsertedIds }) => received.map((_, position) => position in upsertedIds)
     )
 
-  return {
-    add: (event, sequence) =>
-      Effect.flatMap(addEvent(event, sequence), ({ upsertedCount }) =>
-        upsertedCount === 1 ? Effect.asVoid(count(event)) : Effect.void
-      )
-  }
+  const count = (added: ReadonlyArray<SessionEvent>) =>
+    added.length === 0
+      ? Effect.void
+      : Transaction.use((session) =>
+          sessions.bulkWrite(
+            added.map(({ receivedAt, sessionId, type }) => ({
+              updateOne: {
+                filter: { _id: sessionId },
+                update: {
+                  $min: { firstSeen: new Date(receivedAt) },
+                  $max: { lastSeen: new Date(receivedAt) },
+                  $inc: { [`counts.${type}`]: 1 }
+                },
+                upsert: true
+              }
+            })),
+            { session }
+          )
+        )
+
+  const add = CoalescedCalls.make<Received, void, MongoError.MongoError>({
+    idOf: ({ event }) => idOf(event),
+    run: (received) =>
+      Effect.gen(function* () {
+        const isNew = yield* addEvents(received)
+        yield* count(received.flatMap(({ event }, position) => (isNew[position] === true ? [event] : [])))
+        return received.map(() => Exit.void)
+      })
+  })
+
+  return { add: (event, sequence) => add({ event, sequence }) }
 })

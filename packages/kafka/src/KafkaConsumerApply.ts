@@ -1,5 +1,5 @@
 import { Backoff, Inbox, MessageHeaders, type Message, TraceContext, type Transaction } from "@twinbox/outbox"
-import { Cause, type Context, Data, type Duration, Effect, Either, Metric, Option } from "effect"
+import { Array, Cause, type Context, Data, type Duration, Effect, Either, Metric, Option } from "effect"
 import * as KafkaConsumerMetrics from "./KafkaConsumerMetrics.ts"
 import type { RawRecord, Received } from "./KafkaConsumerRecord.ts"
 import type { Prepared, Subscription } from "./KafkaConsumerSubscription.ts"
@@ -134,11 +134,17 @@ export const make = <TE>(
   const once = ({ effect, received }: Prepared<Transaction.Transaction>) =>
     inbox.once(who, identityOf(received), inContextOf(received, carriedHeaders)(effect))
 
-  /** In one transaction: all of them or none. */
+  /** In one transaction: all of them or none. Those of different keys side by side, so that round trips are shared. */
   const applyTogether = (prepared: ReadonlyArray<Prepared<Transaction.Transaction>>) =>
-    transact(Effect.forEach(prepared, once)).pipe(
+    transact(
+      Effect.forEach(
+        Object.values(Array.groupBy(prepared, ({ received }) => received.key)),
+        (ofKey) => Effect.forEach(ofKey, once),
+        { concurrency: "unbounded" }
+      )
+    ).pipe(
       Effect.flatMap((outcomes) =>
-        Effect.forEach(outcomes, ({ _tag }) => count(counters[_tag]), { discard: true })
+        Effect.forEach(outcomes.flat(), ({ _tag }) => count(counters[_tag]), { discard: true })
       ),
       Effect.catchAllCause((cause) => failedFrom(cause))
     )

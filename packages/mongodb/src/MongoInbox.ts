@@ -1,6 +1,7 @@
 import { Inbox, InboxError } from "@twinbox/outbox"
-import { type Context, Effect, Layer } from "effect"
+import { type Context, Effect, Exit, Layer } from "effect"
 import type { AnyBulkWriteOperation, Collection, Document } from "mongodb"
+import * as CoalescedCalls from "./CoalescedCalls.ts"
 import { MongoDatabase } from "./MongoDatabase.ts"
 import * as MongoError from "./MongoError.ts"
 import * as MongoIndexes from "./MongoIndexes.ts"
@@ -68,46 +69,74 @@ const put = (_id: string, fields: Document): AnyBulkWriteOperation<InboxRecord> 
   updateOne: { filter: { _id }, update: [{ $set: fields }], upsert: true }
 })
 
-const knownFrom = (records: ReadonlyArray<InboxRecord>, messageId: string): Inbox.Known => {
-  const newest = records.find(({ _id }) => _id !== messageId)
+/** A message that a consumer asks about, with the ids of the records that tell of it. */
+interface Question {
+  readonly message: Inbox.Identified
+  readonly messageId: string
+  /** Only where its key has a guard. */
+  readonly keyId: string | undefined
+}
+
+const questionOf = (consumer: Required<Inbox.Consumer>, message: Inbox.Identified): Question => ({
+  message,
+  messageId: messageRecordId(consumer, message),
+  keyId: consumer.guard === "sequence" ? keyRecordId(consumer, message) : undefined
+})
+
+const recordIdsOf = ({ keyId, messageId }: Question): ReadonlyArray<string> =>
+  keyId === undefined ? [messageId] : [messageId, keyId]
+
+const knownFrom = (
+  records: ReadonlyMap<string, InboxRecord>,
+  { keyId, messageId }: Question
+): Inbox.Known => {
+  const newest = keyId === undefined ? undefined : records.get(keyId)
   return {
-    isApplied: records.some(({ _id }) => _id === messageId),
+    isApplied: records.has(messageId),
     newest:
       newest === undefined ? undefined : { sequence: newest.sequence ?? 0, ordinal: newest.ordinal ?? 0 }
   }
 }
 
+const notesOf = (
+  { keyId, message: { ordinal, sequence }, messageId }: Question,
+  lifetimes: Inbox.Lifetimes
+): ReadonlyArray<AnyBulkWriteOperation<InboxRecord>> => {
+  const ofMessage = put(messageId, { expireAt: expiry(lifetimes.ids) })
+  return keyId === undefined
+    ? [ofMessage]
+    : [ofMessage, put(keyId, { sequence, ordinal, expireAt: expiry(lifetimes.guards) })]
+}
+
 /**
- * Notes messages in the open transaction, in two round trips for a new message and one for another. What it reads
- * belongs to the transaction's snapshot: where somebody else has noted the message or moved its key since then, the
- * write conflicts, and the transaction is tried again.
+ * Notes messages in the open transaction, in two round trips for new messages and one for others; what fibers ask at
+ * the same time shares them. What it reads belongs to the transaction's snapshot: where somebody else has noted the
+ * message or moved its key since then, the write conflicts, and the transaction is tried again.
  */
-const admitIn =
-  (inbox: Collection<InboxRecord>, lifetimes: Inbox.Lifetimes): Inbox.Ledger["admit"] =>
-  (consumer, message) =>
-    Effect.flatMap(current, (transaction) => {
-      const messageId = messageRecordId(consumer, message)
-      const keyId = keyRecordId(consumer, message)
-      const isGuarded = consumer.guard === "sequence"
-      const ids = isGuarded ? [messageId, keyId] : [messageId]
-      const { ordinal, sequence } = message
-      const notes = [
-        put(messageId, { expireAt: expiry(lifetimes.ids) }),
-        ...(isGuarded ? [put(keyId, { sequence, ordinal, expireAt: expiry(lifetimes.guards) })] : [])
-      ]
-      return transaction
-        .together(
-          Effect.gen(function* () {
-            const records = yield* transaction.use((session) =>
-              inbox.find({ _id: { $in: ids } }, { session }).toArray()
-            )
-            const verdict = Inbox.judge(message, knownFrom(records, messageId))
-            if (verdict === "New") yield* transaction.use((session) => inbox.bulkWrite(notes, { session }))
-            return verdict
-          })
+const admitIn = (inbox: Collection<InboxRecord>, lifetimes: Inbox.Lifetimes): Inbox.Ledger["admit"] => {
+  const ask = CoalescedCalls.make<Question, Inbox.Verdict, MongoError.MongoError>({
+    // One answer decides on the next of the same key.
+    idOf: ({ keyId, messageId }) => keyId ?? messageId,
+    run: (questions) =>
+      Effect.gen(function* () {
+        const ids = questions.flatMap(recordIdsOf)
+        const found = yield* Transaction.use((session) =>
+          inbox.find({ _id: { $in: ids } }, { session, batchSize: ids.length + 1 }).toArray()
         )
-        .pipe(Effect.mapError(toInboxError))
-    })
+        const records = new Map(found.map((record) => [record._id, record]))
+        const verdicts = questions.map((question) =>
+          Inbox.judge(question.message, knownFrom(records, question))
+        )
+        const notes = questions.flatMap((question, at) =>
+          verdicts[at] === "New" ? notesOf(question, lifetimes) : []
+        )
+        if (notes.length > 0) yield* Transaction.use((session) => inbox.bulkWrite(notes, { session }))
+        return verdicts.map(Exit.succeed)
+      })
+  })
+  return (consumer, message) =>
+    Effect.zipRight(current, Effect.mapError(ask(questionOf(consumer, message)), toInboxError))
+}
 
 /** An operation that failed ends its transaction, and so does this one. */
 const doom = Effect.ignore(

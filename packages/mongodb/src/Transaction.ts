@@ -141,7 +141,8 @@ const attempt = <A, E, R>(
             : // A body that caught the error of an operation has nothing left to commit.
               Effect.zipRight(abort(session), Effect.fail(concluding(transaction.failure))),
         onFailure: (cause) => {
-          const mayTryAgain = MongoError.isTransient(transaction.failure) && !Cause.isInterrupted(cause)
+          // The failure of one fiber of the body interrupts the others.
+          const mayTryAgain = MongoError.isTransient(transaction.failure) && !Cause.isInterruptedOnly(cause)
           const failure: Effect.Effect<never, E | MongoError.MongoError | TransientFailure> = mayTryAgain
             ? Effect.fail(concluding(transaction.failure))
             : Effect.failCause(cause)

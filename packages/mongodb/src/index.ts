@@ -1,3 +1,4 @@
+export * as CoalescedCalls from "./CoalescedCalls.ts"
 export * as MongoDatabase from "./MongoDatabase.ts"
 export * as MongoError from "./MongoError.ts"
 export * as MongoInbox from "./MongoInbox.ts"

@@ -112,17 +112,55 @@ describe("A record of the inbox", () => {
   )
 })
 
+/** An inbox, and the commands that its client sends. */
+const watched = Effect.gen(function* () {
+  const { database: name, uri } = yield* testMongo
+  const database = yield* MongoDatabase.make({
+    uri: Redacted.make(`${uri}${uri.includes("?") ? "&" : "?"}monitorCommands=true`),
+    database: name
+  })
+  const harness = yield* harnessOver(database, {})
+  const commands: Array<string> = []
+  database.client.on("commandStarted", ({ commandName }) => void commands.push(commandName))
+  return { ...harness, commands }
+})
+
 describe("MongoInbox.once", () => {
+  it.scopedLive("shares two round trips among messages of different keys that come at the same time", () =>
+    Effect.gen(function* () {
+      const { commands, inbox, transact } = yield* watched
+      const messages = ["1", "2", "3"].map((id) => MessageFixture.make({ id, key: `customer/${id}` }))
+      const applyAll = transact(
+        Effect.forEach(messages, (one) => inbox.once(consumer, one, Effect.void), {
+          concurrency: "unbounded"
+        })
+      )
+      expect((yield* applyAll).map(({ _tag }) => _tag)).toEqual(["Applied", "Applied", "Applied"])
+      expect(commands.splice(0)).toEqual(["find", "update", "commitTransaction"])
+      expect((yield* applyAll).map(({ _tag }) => _tag)).toEqual(["Duplicate", "Duplicate", "Duplicate"])
+      expect(commands.splice(0)).toEqual(["find", "commitTransaction"])
+    })
+  )
+
+  it.scopedLive("judges messages of one key that come at the same time one after the other", () =>
+    Effect.gen(function* () {
+      const { increment, inbox, total, transact } = yield* setUp()
+      const messages = [3, 2, 3, 4].map((sequence, at) =>
+        MessageFixture.make({ id: `m-${at}`, key: "customer/1", sequence })
+      )
+      const outcomes = yield* transact(
+        Effect.forEach(messages, (one) => inbox.once(consumer, one, increment), {
+          concurrency: "unbounded"
+        })
+      )
+      expect(outcomes.map(({ _tag }) => _tag)).toEqual(["Applied", "Stale", "Duplicate", "Applied"])
+      expect(yield* total).toBe(2)
+    })
+  )
+
   it.scopedLive("takes two round trips for a new message and one for another", () =>
     Effect.gen(function* () {
-      const { database: name, uri } = yield* testMongo
-      const database = yield* MongoDatabase.make({
-        uri: Redacted.make(`${uri}${uri.includes("?") ? "&" : "?"}monitorCommands=true`),
-        database: name
-      })
-      const { inbox, transact } = yield* harnessOver(database, {})
-      const commands: Array<string> = []
-      database.client.on("commandStarted", ({ commandName }) => void commands.push(commandName))
+      const { commands, inbox, transact } = yield* watched
       const apply = transact(inbox.once(consumer, message, Effect.void))
       yield* apply
       expect(commands.splice(0)).toEqual(["find", "update", "commitTransaction"])

@@ -160,6 +160,20 @@ describe("Transaction.run", () => {
       expect(yield* ids).toEqual(names)
     }))
 
+  test("runs again when one fiber of the body met a transient error, which ended the others", ({
+    database,
+    ids,
+    insert,
+    run
+  }) =>
+    Effect.gen(function* () {
+      yield* failNext(database, 1, { failCommands: ["insert"], ...transient })
+      let runs = 0
+      const others = Effect.suspend(() => (++runs === 1 ? Effect.never : Effect.void))
+      yield* run(Effect.all([insert({ _id: "a" }), others], { concurrency: "unbounded", discard: true }))
+      expect(yield* ids).toEqual(["a"])
+    }))
+
   test("runs the whole body again on a transient error", ({ database, ids, insert, run }) =>
     Effect.gen(function* () {
       let runs = 0

@@ -25,7 +25,7 @@ export interface Options {
   readonly tombstoneTtl?: Duration.DurationInput
   /** Name of this process among those that read the log. */
   readonly owner: string
-  /** How many records are written to MongoDB at a time. Default 16. */
+  /** How many records are decided on at a time; who decides may let them share its transactions. Default 128. */
   readonly concurrency?: number
   /** How many writes are taken up and not settled, at most. Default 256. */
   readonly batch?: number
@@ -57,7 +57,7 @@ export interface RedisOutboxReader {
 }
 
 const defaults = {
-  concurrency: 16,
+  concurrency: 128,
   batch: 256,
   lockFor: Duration.seconds(3),
   maxDeliveries: 100,

@@ -7,7 +7,8 @@ import {
   RemoteWrite,
   type Transaction as OutboxTransaction
 } from "@twinbox/outbox"
-import { type Context, Data, Effect, Either, Layer, Option, type Schema } from "effect"
+import { type Context, Data, Effect, Either, Exit, Layer, Option, type Schema, type Scope } from "effect"
+import * as GroupCommit from "./GroupCommit.ts"
 import * as JsonCodec from "./JsonCodec.ts"
 import type { Entity, TwinRepository } from "./TwinRepository.ts"
 import type { ReadError, WriteError } from "./RepositoryError.ts"
@@ -77,6 +78,18 @@ const refusalOf = (error: ApplyError): RemoteWrite.Refusal | undefined => {
 const leavesTransaction = ({ _tag }: ApplyError): boolean =>
   _tag === "Unfit" || _tag === "NotFound" || _tag === "VersionConflict" || _tag === "InvalidDocument"
 
+/** On whom the failure of writes that were decided together is. */
+const blame = (error: ApplyError): GroupCommit.Blame => {
+  const isOfOne =
+    refusalOf(error) !== undefined ||
+    error._tag === "WriteContention" ||
+    (error._tag === "InboxError" && error.reason === "TooLarge")
+  return isOfOne ? "one" : "nobody"
+}
+
+/** A group cannot be interrupted: it is left to single writes, which can, to wait for others. */
+const groupOptions = { maxAttempts: 4 }
+
 const undecided =
   (operation: RemoteWrite.Undecided["operation"]) =>
   ({ message }: { readonly message: string }) =>
@@ -109,7 +122,7 @@ const noteOfRefusal = (write: RemoteWrite.RemoteWrite, reason: RemoteWrite.Refus
  * Decides on remote writes by a repository. A write, the note of it in the inbox and the messages that come of it
  * commit in one transaction; a refusal is noted with its reason, so a write given again gets the same answer, however
  * the documents have changed since, with what the database has by then. The inbox has to remember longer than a write
- * may wait.
+ * may wait. Writes that are given at the same time share a transaction.
  *
  * Messages that come of a write carry its headers and `RemoteWrite.header`. A stored document that does not fit the
  * Schema counts as none in a state, since it is never published; a `replace` mends it. What the program itself trips
@@ -123,7 +136,7 @@ export const make = <A, I, Twin>({
 }: Options<A, I, Twin>): Effect.Effect<
   Context.Tag.Service<RemoteWrite.RemoteWrites>,
   never,
-  MongoDatabase.MongoDatabase | Inbox.Inbox
+  MongoDatabase.MongoDatabase | Inbox.Inbox | Scope.Scope
 > =>
   Effect.gen(function* () {
     const database = yield* MongoDatabase.MongoDatabase
@@ -210,9 +223,12 @@ export const make = <A, I, Twin>({
         })
       })
 
+    const admit = (write: RemoteWrite.RemoteWrite, decide: InTransaction<RemoteWrite.Verdict>) =>
+      inbox.once(writes, noteOf(write.id, write), decide)
+
     /** Decides by an effect, or finds what was decided before. */
     const once = (write: RemoteWrite.RemoteWrite, decide: InTransaction<RemoteWrite.Verdict>) =>
-      inbox.once(writes, noteOf(write.id, write), decide).pipe(
+      admit(write, decide).pipe(
         Effect.flatMap((outcome) =>
           outcome._tag === "Applied" ? Effect.succeed(outcome.value) : remember(write)
         ),
@@ -220,9 +236,31 @@ export const make = <A, I, Twin>({
         Effect.catchTag("Remembered", ({ verdict }) => Effect.succeed(verdict))
       )
 
+    /** Decides on writes of different keys in one transaction; nothing comes of those that were decided before. */
+    const together = (several: ReadonlyArray<RemoteWrite.RemoteWrite>) =>
+      Effect.forEach(several, (write) => admit(write, apply(write)), { concurrency: "unbounded" }).pipe(
+        (body) => Transaction.runIn(database, body, { ...transaction, ...groupOptions }),
+        Effect.map((outcomes) =>
+          outcomes.map((outcome) =>
+            Exit.succeed(outcome._tag === "Applied" ? Option.some(outcome.value) : Option.none())
+          )
+        )
+      )
+
+    const group = yield* GroupCommit.make({
+      idOf: ({ key }: RemoteWrite.RemoteWrite) => key,
+      run: together,
+      blame,
+      forCaller: (error) => error
+    })
+
     return {
       apply: (write) =>
-        once(write, apply(write)).pipe(
+        group.submit(write, write.body?.length ?? 0).pipe(
+          Effect.catchTag("WriteContention", () => Effect.succeed(Option.none<RemoteWrite.Verdict>())),
+          Effect.flatMap((decided: Option.Option<RemoteWrite.Verdict>) =>
+            Option.isSome(decided) ? Effect.succeed(decided.value) : once(write, apply(write))
+          ),
           Effect.catchAll((error) => {
             const reason = refusalOf(error)
             return reason === undefined ? Effect.fail(error) : once(write, refuse(write, reason))
@@ -237,4 +275,4 @@ export const make = <A, I, Twin>({
 export const layer = <A, I, Twin>(
   options: Options<A, I, Twin>
 ): Layer.Layer<RemoteWrite.RemoteWrites, never, MongoDatabase.MongoDatabase | Inbox.Inbox> =>
-  Layer.effect(RemoteWrite.RemoteWrites, make(options))
+  Layer.scoped(RemoteWrite.RemoteWrites, make(options))

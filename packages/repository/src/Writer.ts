@@ -1,10 +1,11 @@
-import { MongoDatabase, type MongoError, Transaction } from "@twinbox/mongodb"
+import { CoalescedCalls, MongoDatabase, type MongoError, Transaction } from "@twinbox/mongodb"
 import { MessageHeaders, TraceContext, Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Context, Effect, Option, type Scope } from "effect"
 import * as GroupCommit from "./GroupCommit.ts"
 import { KeyQueue } from "./KeyQueue.ts"
 import type { WriteError } from "./RepositoryError.ts"
 import { forCaller, type WriteBatch } from "./WriteBatch.ts"
+import * as WriteGroup from "./WriteGroup.ts"
 import type { Planned, Write } from "./WritePlan.ts"
 
 /** Brings writes into a transaction: the caller's, a shared one, or one of their own. */
@@ -21,6 +22,10 @@ const allOrNothing = (batch: WriteBatch, writes: ReadonlyArray<Write>) =>
 
 /** A group that meets other writers soon lets its writes go each on its own: patience would hold up all of them. */
 const groupOptions: Transaction.Options = { maxAttempts: 4 }
+
+/** A fiber that writes for several is in no span of theirs, and has none of their headers: each write brings its own. */
+const forSeveral = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  MessageHeaders.detached(TraceContext.detached(effect))
 
 /** A write with the headers and the trace of the fiber that asks for it. */
 const withHeaders = (write: Write): Effect.Effect<Write> =>
@@ -65,30 +70,31 @@ export const make = (
       group === undefined
         ? undefined
         : yield* GroupCommit.make(
-            (writes) =>
-              MessageHeaders.detached(
-                TraceContext.detached(
-                  transact(batch.execute(writes), writes.length > 1 ? groupOptions : undefined)
-                )
-              ),
+            WriteGroup.make((writes) =>
+              forSeveral(transact(batch.execute(writes), writes.length > 1 ? groupOptions : undefined))
+            ),
             group
           )
 
-    /** The fiber that writes for a group is in no span of the callers, and has none of their headers: each write brings its own. */
     const inOwn =
       shared === undefined
         ? alone
         : (write: Write, bytes: number) =>
             Effect.flatMap(withHeaders(write), (complete) => shared.submit(complete, bytes))
 
+    const execute = CoalescedCalls.make<Write, Planned, WriteError>({
+      idOf: WriteGroup.idOf,
+      run: (writes) => forSeveral(Effect.mapError(batch.execute(writes), forCaller))
+    })
+
     return {
-      // Inside the caller's transaction there is nothing to share, and no queue but that of its own fibers.
+      // Inside the caller's transaction there is no queue but that of its own fibers.
       one: (write, bytes) =>
         Effect.contextWithEffect((context: Context.Context<never>) => {
           const open = Context.getOption(context, OutboxTransaction.Transaction)
           return Option.isSome(open)
             ? Effect.provideService(
-                Transaction.together(single(write)),
+                Effect.flatMap(withHeaders(write), execute),
                 OutboxTransaction.Transaction,
                 open.value
               )

@@ -4,6 +4,7 @@ import { Cause, Deferred, Effect, Exit, Fiber, Queue, Scheduler, Scope } from "e
 import * as GroupCommit from "../src/GroupCommit.ts"
 import { VersionConflict } from "../src/RepositoryError.ts"
 import { type BatchError, RefusedWrite, type Results } from "../src/WriteBatch.ts"
+import * as WriteGroup from "../src/WriteGroup.ts"
 import type { Planned, Write } from "../src/WritePlan.ts"
 
 const writeOf = (id: string): Write => ({
@@ -40,14 +41,14 @@ const makeHeldForever = (options: GroupCommit.Options = {}) =>
   Effect.gen(function* () {
     const started = yield* Queue.unbounded<ReadonlyArray<string>>()
     const answers = yield* Queue.unbounded<Answer>()
-    const run: GroupCommit.RunBatch = (writes) => {
+    const run: WriteGroup.RunBatch = (writes) => {
       const ids = writes.map(({ intent }) => intent.id)
       return Effect.zipRight(
         started.offer(ids),
         Effect.flatMap(answers.take, (answer) => answer(ids))
       )
     }
-    const group = yield* GroupCommit.make(run, { concurrency: 1, ...options })
+    const group = yield* GroupCommit.make(WriteGroup.make(run), { concurrency: 1, ...options })
     /** Starts writes in this order, and lets them get as far as they can. */
     const submit = (...ids: ReadonlyArray<string>) =>
       Effect.gen(function* () {
@@ -294,14 +295,15 @@ describe("GroupCommit", () => {
     })
   )
 
-  it.scoped("tells everyone of a defect, and goes on", () =>
+  it.scoped("runs each on its own after a defect, and only whose it is learns of it", () =>
     Effect.gen(function* () {
       const { answer, next, submit } = yield* makeHeld()
+      const bug: Answer = () => Effect.die({ _tag: "Bug" })
       yield* submit("hold")
       yield* next
       const fibers = yield* submit("a", "b")
-      yield* answer(succeed, () => Effect.die({ _tag: "Bug" }), succeed)
-      expect(yield* tags(fibers)).toEqual(["Bug", "Bug"])
+      yield* answer(succeed, bug, succeed, bug, succeed)
+      expect(yield* tags(fibers)).toEqual(["saved a", "Bug"])
       expect(yield* tags(yield* submit("a"))).toEqual(["saved a"])
     })
   )
@@ -420,7 +422,7 @@ describe("GroupCommit", () => {
         const busy = new Set<string>()
         const order = new Map<string, Array<number>>()
         const group = yield* GroupCommit.make(
-          (writes) =>
+          WriteGroup.make((writes) =>
             Effect.gen(function* () {
               for (const { intent, messageIds } of writes) {
                 expect(busy.has(intent.id)).toBe(false)
@@ -430,7 +432,8 @@ describe("GroupCommit", () => {
               yield* Effect.repeatN(Effect.yieldNow(), (round + writes.length) % 5)
               for (const { intent } of writes) busy.delete(intent.id)
               return done(writes.map(({ intent }) => intent.id))
-            }),
+            })
+          ),
           { concurrency: 1 + (round % 3), maxCount: 1 + (round % 7) }
         )
         const count = 200

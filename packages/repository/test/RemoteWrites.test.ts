@@ -10,6 +10,7 @@ import {
   ada,
   anotherProcess,
   collection,
+  countTransactions,
   Customer,
   type Customers,
   headersOf,
@@ -380,6 +381,71 @@ suite("A write that the database refuses", (it) => {
         state: none
       })
       yield* expectApplied(yield* remote.apply(writeOf("replace", id, { body: body(ada) })), id, 5)
+    })
+  )
+})
+
+suite("Writes that are given at the same time", (it) => {
+  const inParallel = { concurrency: "unbounded" } as const
+
+  it.scoped("share transactions", () =>
+    Effect.gen(function* () {
+      const { remote } = yield* setUp
+      const creates = Array.from({ length: 60 }, () => writeOf("create", newId(), { body: body(ada) }))
+      const { count, value } = yield* countTransactions(Effect.forEach(creates, remote.apply, inParallel))
+      expect(value.map(({ _tag, state }) => [_tag, state.version])).toEqual(creates.map(() => ["Applied", 1]))
+      expect(count).toBeLessThanOrEqual(2)
+      const again = yield* Effect.forEach(creates, remote.apply, inParallel)
+      expect(again).toEqual(value)
+    })
+  )
+
+  it.scoped("have each its own outcome and its own headers, whatever becomes of the others", () =>
+    Effect.gen(function* () {
+      const { customers, remote } = yield* setUp
+      const [taken, known, patched] = [
+        yield* customers.create(ada),
+        yield* customers.create(ada),
+        yield* customers.create(ada)
+      ].map(({ _id }) => _id) as [string, string, string]
+      const decided = writeOf("patch", known, { body: body({ visits: 1 }) })
+      yield* remote.apply(decided)
+      const fresh = newId()
+      const writes = [
+        writeOf("create", fresh, { body: body(ada), position: "5-0" }),
+        writeOf("create", taken, { body: body(ada) }),
+        decided,
+        writeOf("delete", newId()),
+        writeOf("patch", patched, { body: body({ visits: "x" }) }),
+        writeOf("create", newId(), { body: body({ ...ada, note: "x".repeat(17 * 1024 * 1024) }) })
+      ]
+      const verdicts = yield* Effect.forEach(writes, remote.apply, inParallel)
+      expect(verdicts.map((one) => (one._tag === "Refused" ? one.reason : one._tag))).toEqual([
+        "Applied",
+        "Exists",
+        "Applied",
+        "NotFound",
+        "Invalid",
+        "TooLarge"
+      ])
+      yield* expectApplied(yield* remote.apply(writes[0] as RemoteWrite.RemoteWrite), fresh, 1)
+      const header = { [RemoteWrite.header]: "5-0", "schema-version": "1" }
+      expect(yield* headersOf(fresh)).toEqual([header, header])
+      expect(yield* Effect.forEach(writes, remote.apply, inParallel)).toEqual(verdicts)
+    })
+  )
+
+  it.scoped("do not suffer for one that the program trips over", () =>
+    Effect.gen(function* () {
+      const { customers } = yield* setUp
+      const remote = yield* remoteOver({ ...customers, delete: () => Effect.dieMessage("fault") })
+      const creates = Array.from({ length: 5 }, () => writeOf("create", newId(), { body: body(ada) }))
+      const exits = yield* Effect.forEach(
+        [writeOf("delete", newId()), ...creates],
+        (write) => Effect.exit(remote.apply(write)),
+        inParallel
+      )
+      expect(exits.map(Exit.isSuccess)).toEqual([false, true, true, true, true, true])
     })
   )
 })

@@ -62,6 +62,18 @@ describe("The round trips of a write", () => {
     }).pipe(Effect.provide(watched))
   )
 
+  it.scopedLive("are shared by what fibers of one transaction write at the same time", () =>
+    Effect.gen(function* () {
+      const customers = yield* makeCustomers()
+      const saved = yield* customers.createMany(Array.from({ length: 20 }, () => ada))
+      const change = ({ _id }: { readonly _id: string }) => customers.update(_id, { visits: 1 })
+      const inParallel = { concurrency: "unbounded", discard: true } as const
+      expect(yield* commandsOf(Transaction.run(Effect.forEach(saved, change, inParallel)))).toEqual(
+        commands("aggregate update update insert commitTransaction")
+      )
+    }).pipe(Effect.provide(watched))
+  )
+
   it.scopedLive("are shared by a group, whatever kinds of writes it holds and in whatever order", () =>
     Effect.gen(function* () {
       const customers = yield* makeCustomers({ groupCommit: { concurrency: 1 } })
