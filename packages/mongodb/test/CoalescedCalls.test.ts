@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { CoalescedCalls, MongoDatabase, MongoError, MongoIndexes, Transaction } from "@twinbox/mongodb"
+import { CoalescedCalls, MongoDatabase, type MongoError, MongoIndexes, Transaction } from "@twinbox/mongodb"
 import type { Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Deferred, Effect, Exit, Fiber } from "effect"
 import { failNext, testDatabase } from "./testDatabase.ts"
