@@ -38,11 +38,13 @@ export const carryByTwinbox = Effect.gen(function* () {
   })
   const relay = yield* Relay.make({ sinks: [twins, originals] })
   yield* Effect.forkScoped(relay.run)
-  const remote = RemoteWrites.layer({
-    repository: yield* makeRepository,
-    schema: BenchCustomer.BenchCustomer,
-    consumer: "bench"
-  }).pipe(Layer.provide(MongoInbox.layer()))
+  const remote = yield* Layer.build(
+    RemoteWrites.layer({
+      repository: yield* makeRepository,
+      schema: BenchCustomer.BenchCustomer,
+      consumer: "bench"
+    }).pipe(Layer.provide(MongoInbox.layer()))
+  )
   const reader = yield* Effect.provide(RedisOutboxReader.make({ ...redisOptions, owner: "bench" }), remote)
   yield* Effect.forkScoped(reader.run)
   yield* Effect.repeat(Effect.delay(relay.status, "20 millis"), { until: ({ mode }) => mode === "live" })
