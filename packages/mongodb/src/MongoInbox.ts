@@ -65,32 +65,43 @@ export const ensure: Effect.Effect<void, MongoError.MongoError, MongoDatabase> =
 const expiry = (lifetimeMillis: number | undefined): Document | string =>
   lifetimeMillis === undefined ? "$$REMOVE" : { $add: ["$$NOW", lifetimeMillis] }
 
-const put = (_id: string, fields: Document): AnyBulkWriteOperation<InboxRecord> => ({
+type Note = AnyBulkWriteOperation<InboxRecord>
+
+const put = (_id: string, fields: Document): Note => ({
   updateOne: { filter: { _id }, update: [{ $set: fields }], upsert: true }
 })
 
-/** A message that a consumer asks about, with the ids of the records that tell of it. */
-interface Question {
+/** Where the record is there already, it stays as it is. */
+const noteOfMessage = (messageId: string, { ids }: Inbox.Lifetimes): Note =>
+  put(messageId, { expireAt: { $ifNull: ["$expireAt", expiry(ids)] } })
+
+const noteOfKey = (keyId: string, { ordinal, sequence }: Inbox.Place, { guards }: Inbox.Lifetimes): Note =>
+  put(keyId, { sequence, ordinal, expireAt: expiry(guards) })
+
+type Ask<Question> = CoalescedCalls.Call<Question, Inbox.Verdict, MongoError.MongoError>
+
+/** Notes messages by the ids of their records, in one round trip: those that are made by it are of new messages. */
+const askWithoutGuard = (inbox: Collection<InboxRecord>, lifetimes: Inbox.Lifetimes): Ask<string> =>
+  CoalescedCalls.make({
+    idOf: (messageId) => messageId,
+    run: (messageIds) => {
+      const notes = messageIds.map((messageId) => noteOfMessage(messageId, lifetimes))
+      return Effect.map(
+        Transaction.use((session) => inbox.bulkWrite(notes, { session })),
+        ({ upsertedIds }) => messageIds.map((_, at) => Exit.succeed(at in upsertedIds ? "New" : "Duplicate"))
+      )
+    }
+  })
+
+/** A message whose key has a guard, with the ids of the records that tell of them. */
+interface Guarded {
   readonly message: Inbox.Identified
   readonly messageId: string
-  /** Only where its key has a guard. */
-  readonly keyId: string | undefined
+  readonly keyId: string
 }
 
-const questionOf = (consumer: Required<Inbox.Consumer>, message: Inbox.Identified): Question => ({
-  message,
-  messageId: messageRecordId(consumer, message),
-  keyId: consumer.guard === "sequence" ? keyRecordId(consumer, message) : undefined
-})
-
-const recordIdsOf = ({ keyId, messageId }: Question): ReadonlyArray<string> =>
-  keyId === undefined ? [messageId] : [messageId, keyId]
-
-const knownFrom = (
-  records: ReadonlyMap<string, InboxRecord>,
-  { keyId, messageId }: Question
-): Inbox.Known => {
-  const newest = keyId === undefined ? undefined : records.get(keyId)
+const knownFrom = (records: ReadonlyMap<string, InboxRecord>, { keyId, messageId }: Guarded): Inbox.Known => {
+  const newest = records.get(keyId)
   return {
     isApplied: records.has(messageId),
     newest:
@@ -98,44 +109,45 @@ const knownFrom = (
   }
 }
 
-const notesOf = (
-  { keyId, message: { ordinal, sequence }, messageId }: Question,
-  lifetimes: Inbox.Lifetimes
-): ReadonlyArray<AnyBulkWriteOperation<InboxRecord>> => {
-  const ofMessage = put(messageId, { expireAt: expiry(lifetimes.ids) })
-  return keyId === undefined
-    ? [ofMessage]
-    : [ofMessage, put(keyId, { sequence, ordinal, expireAt: expiry(lifetimes.guards) })]
-}
-
-/**
- * Notes messages in the open transaction, in two round trips for new messages and one for others; what fibers ask at
- * the same time shares them. What it reads belongs to the transaction's snapshot: where somebody else has noted the
- * message or moved its key since then, the write conflicts, and the transaction is tried again.
- */
-const admitIn = (inbox: Collection<InboxRecord>, lifetimes: Inbox.Lifetimes): Inbox.Ledger["admit"] => {
-  const ask = CoalescedCalls.make<Question, Inbox.Verdict, MongoError.MongoError>({
+/** Notes messages and the places of their keys, in two round trips if one is new, else in one. */
+const askWithGuard = (inbox: Collection<InboxRecord>, lifetimes: Inbox.Lifetimes): Ask<Guarded> =>
+  CoalescedCalls.make({
     // One answer decides on the next of the same key.
-    idOf: ({ keyId, messageId }) => keyId ?? messageId,
-    run: (questions) =>
+    idOf: ({ keyId }) => keyId,
+    run: (asked) =>
       Effect.gen(function* () {
-        const ids = questions.flatMap(recordIdsOf)
+        const ids = asked.flatMap(({ keyId, messageId }) => [messageId, keyId])
         const found = yield* Transaction.use((session) =>
           inbox.find({ _id: { $in: ids } }, { session, batchSize: ids.length + 1 }).toArray()
         )
         const records = new Map(found.map((record) => [record._id, record]))
-        const verdicts = questions.map((question) =>
-          Inbox.judge(question.message, knownFrom(records, question))
-        )
-        const notes = questions.flatMap((question, at) =>
-          verdicts[at] === "New" ? notesOf(question, lifetimes) : []
+        const verdicts = asked.map((one) => Inbox.judge(one.message, knownFrom(records, one)))
+        const notes = asked.flatMap(({ keyId, message, messageId }, at) =>
+          verdicts[at] === "New"
+            ? [noteOfMessage(messageId, lifetimes), noteOfKey(keyId, message, lifetimes)]
+            : []
         )
         if (notes.length > 0) yield* Transaction.use((session) => inbox.bulkWrite(notes, { session }))
         return verdicts.map(Exit.succeed)
       })
   })
-  return (consumer, message) =>
-    Effect.zipRight(current, Effect.mapError(ask(questionOf(consumer, message)), toInboxError))
+
+/**
+ * Notes messages in the open transaction; what fibers ask at the same time shares round trips. What it reads belongs
+ * to the transaction's snapshot: where somebody else has noted the message or moved its key since then, the write
+ * conflicts, and the transaction is tried again.
+ */
+const admitIn = (inbox: Collection<InboxRecord>, lifetimes: Inbox.Lifetimes): Inbox.Ledger["admit"] => {
+  const withoutGuard = askWithoutGuard(inbox, lifetimes)
+  const withGuard = askWithGuard(inbox, lifetimes)
+  return (consumer, message) => {
+    const messageId = messageRecordId(consumer, message)
+    const asked =
+      consumer.guard === "sequence"
+        ? withGuard({ message, messageId, keyId: keyRecordId(consumer, message) })
+        : withoutGuard(messageId)
+    return Effect.zipRight(current, Effect.mapError(asked, toInboxError))
+  }
 }
 
 /** An operation that failed ends its transaction, and so does this one. */

@@ -169,6 +169,17 @@ describe("MongoInbox.once", () => {
     })
   )
 
+  it.scopedLive("takes one round trip for a message without a guard, and leaves what it noted as it is", () =>
+    Effect.gen(function* () {
+      const { commands, inbox, transact } = yield* watched
+      const apply = transact(inbox.once({ name: "mailer", guard: "none" }, message, Effect.void))
+      expect((yield* apply)._tag).toBe("Applied")
+      expect(commands.splice(0)).toEqual(["update", "commitTransaction"])
+      expect((yield* apply)._tag).toBe("Duplicate")
+      expect(commands.splice(0)).toEqual(["update", "commitTransaction"])
+    })
+  )
+
   it.scopedLive("runs the effect again with its transaction, and notes the message once", () =>
     Effect.gen(function* () {
       const { database, inbox, increment, total, transact } = yield* setUp()
