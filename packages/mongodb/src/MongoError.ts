@@ -105,6 +105,12 @@ const code = {
   interrupted: 11601
 } as const
 
+/**
+ * Codes of a server that is no primary any more, not yet one, or about to stop.
+ * https://github.com/mongodb/specifications/blob/master/source/server-discovery-and-monitoring/server-discovery-and-monitoring.md#not-writable-primary-and-node-is-recovering
+ */
+const stateChanges: ReadonlySet<unknown> = new Set([91, 189, 10058, 10107, 11600, 11602, 13435, 13436])
+
 const labels = {
   transient: "TransientTransactionError",
   unknownCommit: "UnknownTransactionCommitResult"
@@ -134,6 +140,7 @@ const isUnreachable = (error: unknown): boolean =>
   error instanceof MongoNetworkError ||
   error instanceof MongoServerSelectionError ||
   isInterrupted(error) ||
+  (error instanceof MongoServerError && stateChanges.has(error.code)) ||
   (error instanceof DriverError && (error.hasErrorLabel("RetryableWriteError") || isTransient(error)))
 
 /** Documents that cannot be encoded: over 16 MB, or past the driver's buffers. */
