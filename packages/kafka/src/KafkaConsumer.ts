@@ -1,4 +1,4 @@
-import { Backoff, Inbox, type Transaction } from "@twinbox/outbox"
+import { Backoff, Inbox, MessageHeaders, type Transaction } from "@twinbox/outbox"
 import { type Context, Duration, Effect } from "effect"
 import { KafkaCluster } from "./KafkaCluster.ts"
 import * as KafkaConsumerApply from "./KafkaConsumerApply.ts"
@@ -119,7 +119,7 @@ const defaults = {
   drainWithin: Duration.seconds(3),
   stopWithin: Duration.seconds(10),
   createDeadLetterTopics: { partitions: 1 },
-  carriedHeaders: ["request_id", "session_id"]
+  carriedHeaders: MessageHeaders.carriedByDefault
 }
 
 const defaultRetry: KafkaConsumerApply.Retry = {

@@ -1,4 +1,4 @@
-import { Backoff, Inbox, MessageHeaders, type Message, TraceContext, type Transaction } from "@twinbox/outbox"
+import { Backoff, Inbox, MessageHeaders, TraceContext, type Transaction } from "@twinbox/outbox"
 import { Array, Cause, type Context, Data, type Duration, Effect, Either, Metric, Option } from "effect"
 import * as KafkaConsumerMetrics from "./KafkaConsumerMetrics.ts"
 import type { RawRecord, Received } from "./KafkaConsumerRecord.ts"
@@ -78,19 +78,11 @@ const identityOf = ({ id, key, ordinal, sequence, topic }: Received<unknown>): I
   ordinal
 })
 
-const pick = (headers: Message.Headers, names: ReadonlyArray<string>): Message.Headers =>
-  Object.fromEntries(
-    names.flatMap((name) => {
-      const value = headers[name]
-      return value === undefined ? [] : [[name, value]]
-    })
-  )
-
 /** Runs a handler in the trace of its message, under annotations that tell which one it is. */
 const inContextOf =
   ({ headers, id, source }: Received<unknown>, carriedHeaders: ReadonlyArray<string>) =>
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-    const carried = pick(headers, carriedHeaders)
+    const carried = MessageHeaders.carried(headers, carriedHeaders)
     return effect.pipe(
       MessageHeaders.locally(carried),
       Effect.withSpan("twinbox.kafka.consume", {

@@ -129,7 +129,10 @@ export const make = (
       )
       yield* Metric.incrementBy(metrics.delivered, confirmed.length)
       yield* Metric.incrementBy(metrics.rejected, rejections.length)
-      for (const letter of dead) yield* Lane.noteDead(state, letter)
+      for (const { message } of answered) {
+        const letter = dead.find(({ messageId }) => messageId === message.id)
+        if (letter !== undefined) yield* Lane.noteDead(state, message, letter)
+      }
       Lane.noteParked(state, stops.keys())
     })
 

@@ -79,7 +79,7 @@ export const make = (
       refused.dead.push(letter)
       if (letter.blocks) order.park(key, letter.slot)
       else current = [...followers, ...current]
-      yield* Lane.noteDead(state, letter)
+      yield* Lane.noteDead(state, refused.message, letter)
       yield* Lane.finish(state, [refused])
       return yield* letter.blocks ? Lane.leaveBehind(state, followers) : Effect.void
     })

@@ -4,6 +4,8 @@ import { Circuit } from "./Circuit.ts"
 import type { Delivery } from "./Delivery.ts"
 import { LaneOrder, type OrderKey } from "./LaneOrder.ts"
 import * as LaneVerdict from "./LaneVerdict.ts"
+import type { Message } from "./Message.ts"
+import * as MessageHeaders from "./MessageHeaders.ts"
 import * as MonotonicClock from "./MonotonicClock.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import * as LaneMetrics from "./LaneMetrics.ts"
@@ -28,6 +30,8 @@ export interface Options {
   readonly canFallBehind: boolean
   /** Pause between searches for what is behind although nobody has said so. */
   readonly sweepEvery: Duration.DurationInput
+  /** Headers that become annotations of log lines about one message. */
+  readonly carriedHeaders: ReadonlyArray<string>
 }
 
 /** What all lanes of a relay use. */
@@ -172,11 +176,11 @@ export const judge = (state: LaneState, key: string, stop: Stop): Effect.Effect<
     })
   })
 
-export const noteDead = (state: LaneState, { error, messageId }: DeadLetter): Effect.Effect<void> =>
+export const noteDead = (state: LaneState, message: Message, { error }: DeadLetter): Effect.Effect<void> =>
   Effect.zipRight(
     Metric.increment(state.metrics.dead),
-    Effect.logError(`sink '${state.sink.name}' gave up on message ${messageId}: ${error}`)
-  )
+    Effect.logError(`sink '${state.sink.name}' gave up on message ${message.id}: ${error}`)
+  ).pipe(Effect.annotateLogs(MessageHeaders.carried(message.headers, state.options.carriedHeaders)))
 
 export const noteSuccess = (state: LaneState): Effect.Effect<void> => {
   const wasFailing = state.circuit.isFailing

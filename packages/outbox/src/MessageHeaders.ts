@@ -14,5 +14,17 @@ export const locally =
   <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.locallyWith(effect, ambient, (around) => ({ ...around, ...headers }))
 
+/** Headers that tell what a message belongs to, unless somebody says otherwise. In the clear: never personal data. */
+export const carriedByDefault: ReadonlyArray<string> = ["request_id", "session_id"]
+
+/** Those of a message's headers that are carried on: as annotations of log lines about it. */
+export const carried = (headers: Headers, names: ReadonlyArray<string>): Headers =>
+  Object.fromEntries(
+    names.flatMap((name) => {
+      const value = headers[name]
+      return value === undefined ? [] : [[name, value]]
+    })
+  )
+
 /** Runs an effect as if nobody had given headers: for fibers that work for many. */
 export const detached = Effect.locally(ambient, none)

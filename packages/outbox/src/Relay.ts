@@ -1,6 +1,7 @@
 import { Context, Duration, Effect, Layer, Random } from "effect"
 import * as Backoff from "./Backoff.ts"
 import type { LaneStatus } from "./RelayLane.ts"
+import * as MessageHeaders from "./MessageHeaders.ts"
 import type { OutboxError } from "./OutboxError.ts"
 import { OutboxStore } from "./OutboxStore.ts"
 import * as RelayPolicy from "./RelayPolicy.ts"
@@ -51,6 +52,11 @@ export interface Options extends LaneOptions {
   readonly maxInFlight?: number
   /** Pause between sweeps of the collection, at the least. Default 30 seconds. */
   readonly sweepEvery?: Duration.DurationInput
+  /**
+   * Headers that become annotations of log lines about one message. In the clear: never personal data. Default
+   * `request_id` and `session_id`.
+   */
+  readonly carriedHeaders?: ReadonlyArray<string>
   /** How long a stop, or giving slots to another relay, waits for messages on their way. Default 3 seconds. */
   readonly drainWithin?: Duration.DurationInput
 }
@@ -94,7 +100,8 @@ const defaults = {
   lease: Duration.seconds(6),
   maxInFlight: 8_192,
   sweepEvery: Duration.seconds(30),
-  drainWithin: Duration.seconds(3)
+  drainWithin: Duration.seconds(3),
+  carriedHeaders: MessageHeaders.carriedByDefault
 }
 
 const laneDefaults = {
@@ -123,7 +130,7 @@ const checkSinks = (sinks: ReadonlyArray<Sink>) => {
 
 /** The settings of a sink's lane. */
 const laneSettings = (
-  options: Options & { readonly maxInFlight: number },
+  options: Options & Pick<Required<Options>, "maxInFlight" | "carriedHeaders">,
   sink: Sink
 ): RelayParts.LaneSettings => {
   const { batchSize, concurrency, sinkTimeout, maxQueue, ...rest } = {
@@ -133,7 +140,16 @@ const laneSettings = (
     ...options.lanes?.[sink.name]
   }
   const { afterDeadLetter, patience, retry } = rest
-  return { batchSize, concurrency, timeout: sinkTimeout, retry, afterDeadLetter, patience, maxQueue }
+  return {
+    batchSize,
+    concurrency,
+    timeout: sinkTimeout,
+    retry,
+    afterDeadLetter,
+    patience,
+    maxQueue,
+    carriedHeaders: options.carriedHeaders
+  }
 }
 
 const suffixLimit = 2 ** 31

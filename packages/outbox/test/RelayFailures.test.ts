@@ -1,6 +1,6 @@
 import { describe, expect, it } from "@effect/vitest"
 import { MessageFixture, RecordingSink } from "@twinbox/testkit"
-import { Effect, Fiber } from "effect"
+import { Effect, Fiber, Logger } from "effect"
 import type { Message } from "../src/Message.ts"
 import * as RelayPolicy from "../src/RelayPolicy.ts"
 import type { Rejection } from "../src/Sink.ts"
@@ -193,6 +193,29 @@ describe("a message that a sink refuses", () => {
       expect(idsOf(strict.received())).toEqual([b1.id])
       expect(world.check(easy)).toEqual(sound)
     })
+  )
+
+  it.scoped.each([true, false])(
+    "is reported with the request and the session that it belongs to, and no other header (retryable: %s)",
+    (retryable) =>
+      Effect.gen(function* () {
+        const lines: Array<Record<string, unknown>> = []
+        const logger = Logger.make(({ annotations, logLevel }) => {
+          if (logLevel._tag === "Error") lines.push(Object.fromEntries(annotations))
+        })
+        const world = yield* RelayWorld.make
+        const sink = recording("strict")
+        const headers = { request_id: "r-1", session_id: "s-1", secret: "x" }
+        const message = MessageFixture.make({ key: "customer/a", headers })
+        yield* sink.refuse(refusing(message.id, retryable))
+        yield* world
+          .start({ sinks: [sink.sink], retry: { ...RelayPolicy.defaultRetry, maxAttempts: 2 } })
+          .pipe(Effect.provide(Logger.replace(Logger.defaultLogger, logger)))
+        yield* world.commit(message)
+        yield* RelayWorld.advance("5 seconds")
+        const relay = expect.any(String) as string
+        expect(lines).toEqual([{ relay, request_id: "r-1", session_id: "s-1" }])
+      })
   )
 
   it.scoped("keeps its key parked over a restart", () =>
