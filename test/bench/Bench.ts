@@ -13,12 +13,13 @@ import { type Figure, table } from "./Figure.ts"
 import * as HandoverBench from "./HandoverBench.ts"
 import * as HotKeyBench from "./HotKeyBench.ts"
 import * as IdleBench from "./IdleBench.ts"
+import * as KafkaBench from "./KafkaBench.ts"
 import * as LatencyBench from "./LatencyBench.ts"
 import * as RelaysBench from "./RelaysBench.ts"
 import * as SinksBench from "./SinksBench.ts"
 import * as TwoWayBench from "./TwoWayBench.ts"
 
-const names = "create,hotkey,drain,latency,anonymize,sinks,backlog,relays,idle,handover,twoway,api"
+const names = "create,hotkey,drain,latency,anonymize,sinks,backlog,relays,idle,handover,twoway,api,kafka"
 
 const usage = `npm run bench -- [--only ${names}] [--rounds 5] [--scale 1] [--seconds 10]
 
@@ -27,7 +28,7 @@ Measures Twinbox on real servers started for it, side by side with hand-written 
   --rounds   how often each pair takes turns; medians are reported
   --scale    share of the full size, 0.1 for a quick look
   --seconds  how long 'sinks' has one of its sinks down, 'relays' and 'handover' look at one number of relays, and
-             'twoway' writes; times the scale
+             'twoway' and 'kafka' write; times the scale
 Results are written to test/bench/results/.`
 
 const { values } = parseArgs({
@@ -110,6 +111,7 @@ const measureAll = Effect.gen(function* () {
   yield* measure("handover", HandoverBench.run(servers, rounds, seconds), HandoverBench.figures)
   yield* measure("twoway", TwoWayBench.run(servers, few, seconds), TwoWayBench.figures)
   yield* measure("api", ApiBench.run(servers, rounds, scale), ApiBench.figures)
+  yield* measure("kafka", KafkaBench.run(servers, few, scale, seconds), KafkaBench.figures)
   return { figures, results }
 })
 

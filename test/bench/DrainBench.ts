@@ -1,5 +1,5 @@
 import { MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
-import { Key, Relay } from "@twinbox/outbox"
+import { Key, Relay, type Sink } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
 import { Duration, Effect, Fiber, Schedule } from "effect"
 import * as BenchCustomer from "./BenchCustomer.ts"
@@ -45,15 +45,14 @@ const drainByHand = Effect.gen(function* () {
   }
 })
 
-/** Runs a relay into a Redis mirror until nothing is left of `messages`. */
-export const drainByRelay = (messages: number) =>
+/** Runs a relay into a sink until nothing is left of `messages`. */
+export const drainInto = (sink: Sink.Sink<"anonymized">, messages: number) =>
   Effect.gen(function* () {
-    const mirror = yield* RedisMirror.make({ topics: [BenchCustomer.topic], isNew: true })
     let delivered = 0
     const counting = {
-      ...mirror,
-      deliver: (batch: Parameters<typeof mirror.deliver>[0]) =>
-        Effect.tap(mirror.deliver(batch), () => Effect.sync(() => (delivered += batch.length)))
+      ...sink,
+      deliver: (batch: Parameters<typeof sink.deliver>[0]) =>
+        Effect.tap(sink.deliver(batch), () => Effect.sync(() => (delivered += batch.length)))
     }
     const relay = yield* Relay.make({ sinks: [counting] })
     const running = yield* Effect.fork(relay.run)
@@ -64,9 +63,15 @@ export const drainByRelay = (messages: number) =>
     return running
   })
 
+/** The same into a Redis mirror. */
+export const drainByRelay = (messages: number) =>
+  Effect.flatMap(RedisMirror.make({ topics: [BenchCustomer.topic], isNew: true }), (mirror) =>
+    drainInto(mirror, messages)
+  )
+
 const everyMillisecond = Schedule.spaced("1 millis")
 
-const secondsOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
+export const secondsOf = <A, E, R>(work: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.timed(work), ([took, value]) => [Duration.toSeconds(took), value] as const)
 
 const sample = (side: "hand" | "relay", messages: number, servers: Servers, database: string) =>

@@ -10,15 +10,13 @@ export interface DocExample {
 const sections = (markdown: string): ReadonlyArray<readonly [heading: string, text: string]> =>
   markdown.split(/^## /m).map((section) => [section.split("\n", 1)[0] ?? "", section])
 
-/** The `sh` blocks of a page that are followed by an `http` block. */
-export const docExamples = (markdown: string): ReadonlyArray<DocExample> =>
+const examplePattern = /^```sh\n((?:(?!```).*\n)*)```\n\n```(\w+)\n((?:(?!```).*\n)*)```$/gm
+
+/** The `sh` blocks of a page that are followed by a block of another language, which they print. */
+export const docExamples = (markdown: string, printed = "http"): ReadonlyArray<DocExample> =>
   sections(markdown).flatMap(([heading, text]) =>
-    [...text.matchAll(/^```sh\n((?:(?!```).*\n)*)```\n\n```http\n((?:(?!```).*\n)*)```$/gm)].map(
-      ([, command = "", expected = ""]) => ({
-        heading,
-        command,
-        expected
-      })
+    [...text.matchAll(examplePattern)].flatMap(([, command = "", language, expected = ""]) =>
+      language === printed ? [{ heading, command, expected }] : []
     )
   )
 
@@ -37,7 +35,8 @@ const variable = [
   [/"[0-9A-Za-z]{8}"/g, '"<pseudonym>"']
 ] as const
 
-const stable = (text: string): string =>
+/** A text with placeholders for what differs from run to run. */
+export const stable = (text: string): string =>
   variable.reduce((stabler, [pattern, name]) => stabler.replace(pattern, name), text)
 
 const readable = (text: string): unknown => {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto"
 import { KafkaServer, type Report } from "@twinbox/services"
-import { Config, Effect, Either, Option } from "effect"
+import { Config, Effect, Option } from "effect"
 import { describe, inject } from "vitest"
 
 const silent: Report = () => Effect.void
@@ -11,16 +11,11 @@ const kafkaOptions = Config.map(KafkaServer.config({ report: silent }), (options
   uri: Option.none<string>()
 }))
 
-const found = await Effect.runPromise(
-  Effect.either(Effect.flatMap(Effect.orDie(kafkaOptions), KafkaServer.find))
-)
+/** Why tests with Kafka cannot run on this machine; they are skipped then, and reported as such. */
+export const whyNoKafka = inject("whyNoKafka")
 
-/** Where nobody has Java the tests are skipped, and reported as such; not so where they are to run in any case. */
-const mayBeSkipped = process.env["CI"] === undefined || process.env["CI"] === ""
-
-/** Why tests with Kafka cannot run on this machine. */
-export const whyNoKafka: string | undefined =
-  Either.isLeft(found) && found.left.reason === "NotFound" && mayBeSkipped ? found.left.message : undefined
+/** Whether their absence is a failure, as it is in `.ci/run`. */
+export const isKafkaRequired = process.env["TWINBOX_REQUIRE_KAFKA"] === "on"
 
 /** `describe` for tests that need Kafka. */
 export const describeKafka = whyNoKafka === undefined ? describe : describe.skip

@@ -131,18 +131,28 @@ export const make = (compression: Compression) =>
 
     const takesTooLong = new KafkaError({ reason: "Unavailable", brokers, detail: "no answer in time" })
 
-    /** A call that does not end is given up together with its client: nothing piles up in it. */
+    /**
+     * A call that does not end is given up together with its client: nothing piles up in it. Its limit is a timer of its
+     * own, since `Effect.timeout` would fork two fibers for each message that comes alone.
+     */
     const call = <A>(use: (client: Client) => Promise<A>): Effect.Effect<A, unknown> =>
-      Effect.suspend(() => {
+      Effect.async<A, unknown>((resume) => {
         const used = client
-        const replace = Effect.suspend(() => {
+        const giveUp = Effect.suspend(() => {
           if (client === used) client = open(cluster, compression)
-          return close(used)
+          return Effect.zipRight(close(used), Effect.fail(takesTooLong))
         })
-        return Effect.tryPromise({ try: () => use(used), catch: (error) => error }).pipe(
-          Effect.timeoutFail({ duration: cluster.requestTimeout, onTimeout: () => takesTooLong }),
-          Effect.tapError((error) => (error === takesTooLong ? replace : Effect.void))
+        const timer = setTimeout(() => resume(giveUp), Duration.toMillis(cluster.requestTimeout))
+        const end = (result: Effect.Effect<A, unknown>) => {
+          clearTimeout(timer)
+          resume(result)
+        }
+        const attempt = async () => use(used)
+        attempt().then(
+          (answer) => end(Effect.succeed(answer)),
+          (error: unknown) => end(Effect.fail(error))
         )
+        return Effect.sync(() => clearTimeout(timer))
       })
 
     const typed = (error: unknown) => (error instanceof KafkaError ? error : fromClient(error, brokers))

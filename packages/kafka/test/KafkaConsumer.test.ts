@@ -1,5 +1,5 @@
 import { expect, it } from "@effect/vitest"
-import { KafkaCluster, KafkaConsumer } from "@twinbox/kafka"
+import { KafkaCluster, KafkaConsumer, KafkaSink } from "@twinbox/kafka"
 import { MongoDatabase, Transaction } from "@twinbox/mongodb"
 import { Inbox, MessageHeaders, Topic } from "@twinbox/outbox"
 import { Data, Deferred, Effect, Fiber, Logger, Metric, Option, Schema, Tracer } from "effect"
@@ -187,6 +187,36 @@ describeKafka("a consumer", () => {
   )
 })
 
+describeKafka("a delete on a compacted topic", () => {
+  it.scopedLive("is one for the consumer, whether it comes as a tombstone or as the JSON text null", () =>
+    Effect.gen(function* () {
+      for (const tombstones of [true, false]) {
+        const { brokers, message, start, topic } = yield* world(1)
+        const kafkaTopic = `${topic.name}-compacted`
+        const sink = yield* KafkaSink.make({
+          topics: [topic],
+          topicName: () => kafkaTopic,
+          create: { partitions: 1, configs: { "cleanup.policy": "compact" } },
+          tombstones
+        }).pipe(Effect.provideService(KafkaCluster.KafkaCluster, clusterOf(brokers)))
+        yield* sink.deliver([message(1, 1, { payload: '{"revision":7}' }), message(1, 2, { payload: null })])
+        const values = (yield* readTopic(brokers, kafkaTopic)).map(({ value }) => value)
+        expect(values).toEqual(['{"revision":7}', tombstones ? null : "null"])
+        const received = new Map<number, Payload | null>()
+        yield* start({
+          subscribe: { kafkaTopic },
+          handler: ({ payload, sequence }) => Effect.sync(() => received.set(sequence, payload))
+        })
+        yield* eventually(Effect.sync(() => received.size === 2))
+        expect([...received]).toEqual([
+          [1, { revision: 7 }],
+          [2, null]
+        ])
+      }
+    })
+  )
+})
+
 describeKafka("a record that cannot be read", () => {
   it.scopedLive("is a dead letter as it came, and delays nobody", () =>
     Effect.gen(function* () {
@@ -349,7 +379,7 @@ describeKafka("a slow handler", () => {
     Effect.gen(function* () {
       const { append, appliedAll, count, message, publish, start, state } = yield* world(2)
       // The keys are spread over both partitions. What was sent together is fetched together: so not all at once.
-      for (const part of chunks(rounds(8, 250, message), 40)) yield* publish(part)
+      for (const part of chunks(rounds(8, 100, message), 40)) yield* publish(part)
       const gate = yield* Deferred.make<void>()
       const blocked = yield* Deferred.make<number>()
       const consumer = yield* start({
@@ -380,8 +410,8 @@ describeKafka("a slow handler", () => {
       expect((yield* part(true))?.held).toBe(held)
       expect(yield* count).toBeGreaterThan(0)
       yield* Deferred.succeed(gate, undefined)
-      yield* appliedAll(2_000)
-      expect(yield* state).toEqual(inOrder(8, 250))
+      yield* appliedAll(800)
+      expect(yield* state).toEqual(inOrder(8, 100))
     })
   )
 

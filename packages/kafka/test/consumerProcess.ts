@@ -28,7 +28,7 @@ const program = Effect.gen(function* () {
   const topic = Topic.anonymized(settings.topic, MessageFixture.Payload)
   const { run, status } = yield* KafkaConsumer.make({
     group: settings.group,
-    sessionTimeout: "6 seconds",
+    sessionTimeout: "3 seconds",
     heartbeatInterval: "300 millis",
     commitEvery: settings.commitEvery,
     recordsPerTransaction: settings.recordsPerTransaction,

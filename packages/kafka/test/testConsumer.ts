@@ -18,7 +18,7 @@ interface Applied {
   readonly sequences: ReadonlyArray<number>
 }
 
-/** A short session: the least that Kafka allows. */
+/** A short session, of which a slow machine stays a member. */
 export const swift = {
   sessionTimeout: "6 seconds",
   heartbeatInterval: "300 millis",
