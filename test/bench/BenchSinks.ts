@@ -2,14 +2,14 @@ import { type Message, Sink } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
 import { type Context, Effect } from "effect"
 import * as BenchCustomer from "./BenchCustomer.ts"
-import { type Confirmed, isSampled, nowMillis, type Sample, type SinkSettings } from "./RelayProtocol.ts"
+import { type Confirmed, isSampled, nowMillis, type RedisSinkSettings, type Sample } from "./RelayProtocol.ts"
 
 export type Redis = Context.Tag.Service<RedisConnection.RedisConnection>
 
 type BenchSink = Sink.Sink<"anonymized">
 
 /** Writes down who brought which keys. One command a batch: real, and nothing that others would have to wait for. */
-const log = (redis: Redis, { keeps, name }: SinkSettings, owner: string): BenchSink => {
+const log = (redis: Redis, { keeps, name }: RedisSinkSettings, owner: string): BenchSink => {
   const trimming = keeps === undefined ? [] : ["MAXLEN", "~", String(keeps)]
   return {
     name,
@@ -22,14 +22,14 @@ const log = (redis: Redis, { keeps, name }: SinkSettings, owner: string): BenchS
   }
 }
 
-const mirror = (redis: Redis, { name }: SinkSettings) =>
+const mirror = (redis: Redis, { name }: RedisSinkSettings) =>
   Effect.provideService(
     RedisMirror.make({ topics: [BenchCustomer.topic], isNew: true, name }),
     RedisConnection.RedisConnection,
     redis
   )
 
-export const make = (redis: Redis, settings: SinkSettings, owner: string) =>
+export const make = (redis: Redis, settings: RedisSinkSettings, owner: string) =>
   settings.kind === "mirror" ? mirror(redis, settings) : Effect.succeed(log(redis, settings, owner))
 
 /** A message at a log, and the relay that brought it. */

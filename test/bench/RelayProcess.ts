@@ -17,7 +17,15 @@ import {
 } from "effect"
 import type { CommandStartedEvent, Document } from "mongodb"
 import * as BenchSinks from "./BenchSinks.ts"
-import { nowMillis, type RelaySettings, type Reply, type Report, type Request } from "./RelayProtocol.ts"
+import {
+  type KafkaSinkSettings,
+  nowMillis,
+  type RelaySettings,
+  type Reply,
+  type Report,
+  type Request,
+  type SinkSettings
+} from "./RelayProtocol.ts"
 
 /** One life of a relay in this process. */
 interface Life {
@@ -75,6 +83,13 @@ const report = (life: Life | undefined) =>
 const uriOf = ({ mongoUri, monitors }: RelaySettings) =>
   monitors === true ? `${mongoUri}${mongoUri.includes("?") ? "&" : "?"}monitorCommands=true` : mongoUri
 
+/** Loaded when it is asked for: its memory would be measured in relays that have no use for it. */
+const kafkaSink = ({ brokers, kafkaTopic }: KafkaSinkSettings) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./KafkaBenchParts.ts")),
+    ({ makeSink }) => makeSink(brokers, kafkaTopic)
+  )
+
 const main = Effect.gen(function* () {
   const running = yield* FiberHandle.make<void>()
   const scope = yield* Effect.scope
@@ -91,6 +106,11 @@ const main = Effect.gen(function* () {
       return made
     })
 
+  const sinkOf = (sink: SinkSettings, owner: string) =>
+    sink.kind === "kafka"
+      ? kafkaSink(sink)
+      : Effect.flatMap(connectionTo(sink.redisUrl), (redis) => BenchSinks.make(redis, sink, owner))
+
   const start = (settings: RelaySettings) =>
     Effect.gen(function* () {
       const started = yield* Deferred.make<void, unknown>()
@@ -100,7 +120,7 @@ const main = Effect.gen(function* () {
         if (settings.monitors === true) yield* monitor(next)
         const sinks = yield* Effect.forEach(settings.sinks, (sink) =>
           Effect.gen(function* () {
-            const made = yield* BenchSinks.make(yield* connectionTo(sink.redisUrl), sink, settings.owner)
+            const made = yield* sinkOf(sink, settings.owner)
             const meter = next.meters.get(sink.name) ?? new BenchSinks.SinkMeter()
             return BenchSinks.metered(made, meter, settings.samples === true)
           })
@@ -114,7 +134,7 @@ const main = Effect.gen(function* () {
       const outbox = MongoOutbox.layer({ uri: Redacted.make(uriOf(settings)), database })
       yield* FiberHandle.run(
         running,
-        Effect.provide(work, outbox).pipe(
+        Effect.scoped(Effect.provide(work, outbox)).pipe(
           Effect.tapErrorCause((cause) =>
             Effect.zipRight(Effect.logError(cause), Deferred.failCause(started, cause))
           ),

@@ -1,8 +1,8 @@
 import type { Relay } from "@twinbox/outbox"
 import type { Document } from "mongodb"
 
-/** Where a relay of the bench delivers to. */
-export interface SinkSettings {
+/** Where a relay of the bench delivers to, in Redis. */
+export interface RedisSinkSettings {
   readonly name: string
   /** `mirror`: a Redis mirror. `log`: writes down keys in a Redis stream of that name, with one command a batch. */
   readonly kind: "mirror" | "log"
@@ -10,6 +10,16 @@ export interface SinkSettings {
   /** Messages that a log keeps, roughly. Left out: all of them. */
   readonly keeps?: number
 }
+
+/** A topic of Kafka, which is made. */
+export interface KafkaSinkSettings {
+  readonly name: string
+  readonly kind: "kafka"
+  readonly brokers: string
+  readonly kafkaTopic: string
+}
+
+export type SinkSettings = RedisSinkSettings | KafkaSinkSettings
 
 export interface RelaySettings {
   readonly mongoUri: string

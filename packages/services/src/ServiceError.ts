@@ -1,7 +1,7 @@
 import { Data } from "effect"
 
-/** The servers this package knows how to provide. */
-export type ServiceName = "MongoDB" | "Redis" | "Kafka"
+/** The servers this package knows how to provide, and Debezium, which a bench starts by its means. */
+export type ServiceName = "MongoDB" | "Redis" | "Kafka" | "Debezium"
 
 /**
  * Why a server could not be provided or controlled:
