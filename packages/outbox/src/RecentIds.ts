@@ -6,6 +6,9 @@
 export class RecentIds {
   readonly #ids = new Set<string>()
   readonly #capacity: number
+  /** The ids in order, written round and round. To ask the Set for its oldest would walk over all that it has deleted. */
+  readonly #ring: Array<string> = []
+  #next = 0
 
   constructor(capacity: number) {
     this.#capacity = capacity
@@ -16,12 +19,11 @@ export class RecentIds {
   }
 
   add(id: string): void {
+    if (this.#ids.has(id)) return
+    const oldest = this.#ring[this.#next]
+    if (oldest !== undefined) this.#ids.delete(oldest)
+    this.#ring[this.#next] = id
     this.#ids.add(id)
-    if (this.#ids.size <= this.#capacity) return
-    // A Set iterates in order of insertion: its first id is the oldest.
-    for (const oldest of this.#ids) {
-      this.#ids.delete(oldest)
-      return
-    }
+    this.#next = (this.#next + 1) % this.#capacity
   }
 }
