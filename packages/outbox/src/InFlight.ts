@@ -40,10 +40,11 @@ export class InFlight {
   readonly #permits: Effect.Semaphore
   readonly #perSlot = new Int32Array(Slot.count)
   #weight = 0
-  readonly #maxWeight: number
+  /** How much it holds, at most. */
+  readonly maxWeight: number
 
   constructor(maxWeight: number) {
-    this.#maxWeight = maxWeight
+    this.maxWeight = maxWeight
     this.#permits = Effect.unsafeMakeSemaphore(maxWeight)
   }
 
@@ -75,7 +76,7 @@ export class InFlight {
   /** Whether `admit` of these messages would not have to wait. */
   hasRoomFor(stored: ReadonlyArray<Delivery.StoredMessage>): boolean {
     const weight = stored.reduce((sum, { message }) => sum + Delivery.weightOf(message), 0)
-    return this.#weight + weight <= this.#maxWeight
+    return this.#weight + weight <= this.maxWeight
   }
 
   /**
@@ -89,9 +90,9 @@ export class InFlight {
     offer: (deliveries: ReadonlyArray<Delivery.Delivery>) => Effect.Effect<void>,
     takes: (slot: number) => boolean = () => true
   ): Effect.Effect<void> {
-    const deliveries = stored.map((one) => deliveryOf(one, this.#maxWeight))
+    const deliveries = stored.map((one) => deliveryOf(one, this.maxWeight))
     return Effect.forEach(
-      groupsByWeight(deliveries, Math.ceil(this.#maxWeight * groupShare)),
+      groupsByWeight(deliveries, Math.ceil(this.maxWeight * groupShare)),
       (group) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.flatMap(restore(this.#permits.take(totalWeight(group))), () => {

@@ -11,9 +11,13 @@ import * as RelaySpans from "./RelaySpans.ts"
 /** Messages settled in one write, at most. */
 const maxBatch = 1_000
 
-/** So many that wait are written beside the write that is under way: half of that is waiting for a majority. */
-const crowd = maxBatch / 2
+/** So many that wait are a crowd, which is written beside the write that is under way: half of that is waiting for a majority. */
+const maxCrowd = maxBatch / 2
 
+/** Of what the relay holds in memory, at most so much is gathered. */
+const crowdShare = 1 / 4
+
+/** Nobody waits for a message to be deleted, or for what a sink owes to be written: a moment later it is one write with others. */
 const gatherFor = Duration.millis(20)
 
 /** While the database is away: 50 ms to 5 s between attempts, with jitter, without end. */
@@ -81,6 +85,7 @@ export const make = ({
   Effect.gen(function* () {
     /** Bounded by what the relay lets in: see `InFlight`. A queue would hand its first item over alone, and double the writes. */
     const waiting: Array<Delivery.Delivery> = []
+    const crowd = Math.min(maxCrowd, Math.ceil(inFlight.maxWeight * crowdShare))
     const arrived = yield* Effect.makeLatch()
     const crowded = yield* Effect.makeLatch()
     const setLatches = () => {
@@ -131,7 +136,7 @@ export const make = ({
         yield* inFlight.dropped(gone)
       })
 
-    /** What sinks owe is gathered for a moment: nobody waits for it, and each write of it is a transaction. */
+    /** Each write of these is a transaction. */
     const gathered: Array<Delivery.Delivery> = []
     const isOwed = yield* Effect.makeLatch()
     const gather = (owed: ReadonlyArray<Delivery.Delivery>) => {
@@ -146,9 +151,14 @@ export const make = ({
       yield* settleOwed(owed)
     })
 
+    const gatherWaiting = Effect.suspend(() =>
+      waiting.length < crowd ? Effect.sleep(gatherFor) : Effect.void
+    )
+
     const step = Effect.gen(function* () {
       const batch = waiting.splice(0, maxBatch)
       setLatches()
+      if (batch.length === 0) return
       // No call was made for these: who else wants them is known well enough only while the lease holds.
       if (batch.some(({ message }) => !isWanted(message.topic))) yield* permitted
       // Asked for now, not when they were taken in: the calls since then were made while the lease held.
@@ -170,7 +180,7 @@ export const make = ({
       run: Effect.zipRight(
         Effect.all(
           [
-            Effect.forever(Effect.zipRight(arrived.await, step)),
+            Effect.forever(Effect.zipRight(arrived.await, Effect.zipRight(gatherWaiting, step))),
             Effect.forever(Effect.zipRight(crowded.await, step)),
             Effect.forever(settleGathered)
           ],

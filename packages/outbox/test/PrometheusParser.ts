@@ -34,17 +34,18 @@ const numberOf = (text: string): number => {
 
 /** Eats the labels one by one, so that nothing between them is overlooked. */
 const labelsOf = (text: string): Readonly<Record<string, string>> => {
-  const labels: Record<string, string> = {}
+  // Not an object yet: a label may have the name of what objects inherit.
+  const labels = new Map<string, string>()
   let rest = text
   while (rest !== "") {
     const match = /^([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\.)*)"(?:,|$)/s.exec(rest)
     if (match === null) throw new Error(`${rest} are no labels`)
     const [whole, name = "", value = ""] = match
-    if (Object.hasOwn(labels, name)) throw new Error(`the label ${name} comes twice`)
-    labels[name] = unescapeText(value)
+    if (labels.has(name)) throw new Error(`the label ${name} comes twice`)
+    labels.set(name, unescapeText(value))
     rest = rest.slice(whole.length)
   }
-  return labels
+  return Object.fromEntries(labels)
 }
 
 const sampleOf = (line: string): ParsedSample => {

@@ -42,7 +42,6 @@ describe("a relay", () => {
       yield* world.commit(message)
       yield* RelayWorld.settle
       expect(sink.received()).toEqual([message])
-      expect((yield* world.stats).ready).toBe(0)
     })
   )
 
@@ -57,10 +56,30 @@ describe("a relay", () => {
       expect([quick.received().length, slow.received().length]).toEqual([1, 0])
       expect((yield* world.stats).ready).toBe(1)
       expect(yield* relay.status).toMatchObject({ mode: "live", inFlight: 1, oldestCreatedAt: 77 })
-      yield* RelayWorld.advance("10 seconds")
+      yield* RelayWorld.advance("11 seconds")
       expect(slow.received()).toHaveLength(1)
       expect((yield* world.stats).ready).toBe(0)
       expect(yield* relay.status).toMatchObject({ mode: "live", inFlight: 0, oldestCreatedAt: undefined })
+    })
+  )
+
+  it.scoped("deletes what is confirmed within a moment in one write, and a crowd at once", () =>
+    Effect.gen(function* () {
+      const world = yield* RelayWorld.make
+      const sink = recording("one")
+      yield* world.start({ sinks: [sink.sink], maxInFlight: 40 })
+      const messages = MessageFixture.ofKey("customer/1", 12)
+      for (const message of messages.slice(0, 2)) yield* world.commit(message)
+      yield* RelayWorld.settle
+      expect(sink.received()).toHaveLength(2)
+      expect((yield* world.stats).ready).toBe(2)
+      yield* RelayWorld.advance("20 millis")
+      expect((yield* world.stats).ready).toBe(0)
+      // A quarter of what it may hold.
+      for (const message of messages.slice(2)) yield* world.commit(message)
+      yield* RelayWorld.settle
+      expect(sink.received()).toHaveLength(12)
+      expect((yield* world.stats).ready).toBe(0)
     })
   )
 

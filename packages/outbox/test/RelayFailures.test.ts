@@ -70,6 +70,7 @@ describe("a sink that is away", () => {
       )
       yield* world.commit(MessageFixture.make({ key: "customer/1", sequence: 501 }))
       yield* RelayWorld.eventually("the next one arrives", () => away.received().length === 501)
+      yield* world.drained
       expect(yield* world.stats).toMatchObject({ ready: 0, behind: 0 })
     })
   )
