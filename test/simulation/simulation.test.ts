@@ -6,7 +6,7 @@ import * as Simulation from "./Simulation.ts"
 const schedules = 2_000
 
 /** Runs after which a planted bug must have shown. */
-const runsPerBug = 150
+const runsPerBug = 400
 
 const breathEvery = 20
 
