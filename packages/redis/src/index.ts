@@ -1,6 +1,7 @@
 export type { RejectionReason } from "./MirrorBatch.ts"
 export * as MirrorKeys from "./MirrorKeys.ts"
 export * as MirrorMetrics from "./MirrorMetrics.ts"
+export * as MirrorView from "./MirrorView.ts"
 export * as RedisConnection from "./RedisConnection.ts"
 export * as RedisError from "./RedisError.ts"
 export * as RedisMirror from "./RedisMirror.ts"

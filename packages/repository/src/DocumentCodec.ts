@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from "node:util"
 import { Either, ParseResult, type Schema, SchemaAST } from "effect"
 import { type DocumentIssue, InvalidDocument, issuesOf } from "./RepositoryError.ts"
-import { type StoredDocument, versionIn } from "./StoredDocument.ts"
-import type { Fields } from "./WritePlan.ts"
+import { type Fields, type StoredDocument, versionIn } from "./StoredDocument.ts"
 
 /** A document as a program sees it: the Schema's fields, its id and its version (0: a foreign program wrote it). */
 export type Entity<A> = A & { readonly _id: string; readonly version: number }

@@ -1,7 +1,7 @@
 import { Either, ParseResult, type Schema } from "effect"
 import * as JsonSide from "./JsonSide.ts"
 import { type DocumentIssue, issuesOf } from "./RepositoryError.ts"
-import type { Fields } from "./WritePlan.ts"
+import type { Fields } from "./StoredDocument.ts"
 
 /** Documents without `_id` and `version`, to and from the JSON values that topics and bodies carry. */
 export interface JsonCodec<A> {

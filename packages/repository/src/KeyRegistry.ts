@@ -1,6 +1,6 @@
 import type { AnonymizeKey } from "@twinbox/anonymize"
 import { MongoDatabase, MongoError } from "@twinbox/mongodb"
-import { Effect } from "effect"
+import { type Context, Effect } from "effect"
 import { KeyMismatch } from "./RepositoryError.ts"
 
 interface KeyRecord {
@@ -31,3 +31,18 @@ export const verify = (
     if (record?.check !== key.check) return yield* new KeyMismatch({ keyVersion: key.version })
     return undefined
   })
+
+/** The highest key version that a database knows. */
+export const newest = ({
+  db
+}: Pick<Context.Tag.Service<MongoDatabase.MongoDatabase>, "db">): Effect.Effect<
+  number,
+  MongoError.MongoError
+> =>
+  Effect.map(
+    Effect.tryPromise({
+      try: () => db.collection<KeyRecord>(collectionName).findOne({}, { sort: { _id: -1 } }),
+      catch: MongoError.fromDriver
+    }),
+    (record) => record?._id ?? 0
+  )

@@ -1,3 +1,6 @@
+/** Encoded fields of a document, without `_id` and `version`. */
+export type Fields = Readonly<Record<string, unknown>>
+
 /** A document as MongoDB holds it: the encoded fields, with what the repository adds. */
 export interface StoredDocument {
   readonly _id: string
@@ -39,3 +42,27 @@ export const versionIn = (stored: { readonly version?: unknown } | undefined): n
 /** The highest version this id has had; 0 for none. */
 export const versionOf = ({ original, tombstone, twin }: Current): number =>
   Math.max(versionIn(original), versionIn(twin), versionIn(tombstone))
+
+/** The fields of an original. */
+export const fieldsOf = ({ _id, version, ...fields }: StoredDocument): Fields => fields
+
+/** The fields of a twin. */
+export const twinFieldsOf = ({ _id, fingerprint, keyVersion, version, ...fields }: StoredTwin): Fields =>
+  fields
+
+/** What twins are made by. */
+export interface Maker {
+  readonly keyVersion: number
+  readonly fingerprint: string
+}
+
+/** A stored original with the twin that was made of it, by the present key and rules. */
+export const upToDate = ({ fingerprint, keyVersion }: Maker, { original, twin }: Current) =>
+  original !== undefined &&
+  twin !== undefined &&
+  versionIn(original) > 0 &&
+  versionIn(twin) === versionIn(original) &&
+  twin.keyVersion === keyVersion &&
+  twin.fingerprint === fingerprint
+    ? { original, twin }
+    : undefined

@@ -1,20 +1,14 @@
-import {
-  type AnonymizeKey,
-  Anonymizer,
-  type AnonymizerError,
-  type FullyAnnotated,
-  type TwinOf
-} from "@twinbox/anonymize"
-import { MongoDatabase, MongoError, MongoIndexes } from "@twinbox/mongodb"
-import { Key, Message, type Outbox, type Topic } from "@twinbox/outbox"
+import type { AnonymizerError, FullyAnnotated, TwinOf } from "@twinbox/anonymize"
+import { type MongoDatabase, MongoError } from "@twinbox/mongodb"
+import type { Outbox } from "@twinbox/outbox"
 import { Effect, Either, type Schema, type Scope } from "effect"
 import { BSON, ObjectId } from "mongodb"
 import * as CollectionReads from "./CollectionReads.ts"
 import * as DocumentCodec from "./DocumentCodec.ts"
+import * as DocumentId from "./DocumentId.ts"
 import type * as GroupCommit from "./GroupCommit.ts"
 import * as HighestVersion from "./HighestVersion.ts"
 import * as JsonCodec from "./JsonCodec.ts"
-import * as KeyRegistry from "./KeyRegistry.ts"
 import * as MergePatch from "./MergePatch.ts"
 import {
   type DocumentIssue,
@@ -23,31 +17,15 @@ import {
   type ReadError,
   type WriteError
 } from "./RepositoryError.ts"
-import type { StoredDocument } from "./StoredDocument.ts"
-import * as WriteBatch from "./WriteBatch.ts"
+import * as RepositoryParts from "./RepositoryParts.ts"
+import type { Fields, StoredDocument } from "./StoredDocument.ts"
 import type * as WritePlan from "./WritePlan.ts"
 import * as Writer from "./Writer.ts"
 
 export type { CollectionReads } from "./CollectionReads.ts"
 export type { Entity } from "./DocumentCodec.ts"
 
-export interface Options<S extends Schema.Schema.AnyNoContext> {
-  /** Schema of the fields, every one with a privacy annotation. `_id` and `version` are the repository's own. */
-  readonly schema: S
-  /** Collection of the originals, for example `customers`. */
-  readonly collection: string
-  /** Collection of the twins. Default: the originals' name with `_anonymised`. */
-  readonly twinCollection?: string
-  /** Collection of what is left of deleted documents. Default: the originals' name with `_tombstones`. */
-  readonly tombstoneCollection?: string
-  /** Where twins are published; made by `TwinTopic.anonymized`. */
-  readonly topic: Topic.Any<"anonymized">
-  /** Given: originals are published too. Made by `TwinTopic.original`. */
-  readonly originalTopic?: Topic.Any<"original">
-  /** First part of the message keys, `stream/id`. Default: the topic's name. */
-  readonly stream?: string
-  /** What pseudonyms are made with. */
-  readonly key: AnonymizeKey
+export interface Options<S extends Schema.Schema.AnyNoContext> extends RepositoryParts.Options<S> {
   /** Lets independent writes share transactions. Default false: one transaction each. */
   readonly groupCommit?: boolean | GroupCommit.Options
 }
@@ -116,21 +94,14 @@ const maxDocumentBytes = 16 * 1024 * 1024
 
 const nothingToMeasure = 1_024
 
-const checkId = (collection: string, stream: string, id: string): Either.Either<string, InvalidDocument> =>
-  typeof id === "string" && Key.isKey(Key.make(stream, id))
+const checkId = (collection: string, stream: string, id: string): Either.Either<string, InvalidDocument> => {
+  const issue = DocumentId.issueOf(stream, id)
+  return issue === undefined
     ? Either.right(id)
-    : Either.left(
-        new InvalidDocument({
-          collection,
-          id: undefined,
-          stored: false,
-          issues: [
-            { path: "_id", problem: "is not an id: text of 1 to 512 characters without control characters" }
-          ]
-        })
-      )
+    : Either.left(new InvalidDocument({ collection, id: undefined, stored: false, issues: [issue] }))
+}
 
-const measured = (fields: WritePlan.Fields): Either.Either<number, MongoError.TransactionTooLarge> => {
+const measured = (fields: Fields): Either.Either<number, MongoError.TransactionTooLarge> => {
   const bytes = BSON.calculateObjectSize(fields, { ignoreUndefined: true })
   return bytes <= maxDocumentBytes
     ? Either.right(bytes)
@@ -141,49 +112,16 @@ const measured = (fields: WritePlan.Fields): Either.Either<number, MongoError.Tr
       )
 }
 
-const writeOf = (intent: WritePlan.Intent): WritePlan.Write => ({
-  intent,
-  messageIds: { anonymized: Message.makeId(), original: Message.makeId() }
-})
-
 const documentOf = (planned: WritePlan.Planned): StoredDocument | undefined => {
   if (planned._tag === "Unchanged") return planned.document
-  return planned.plan.original._tag === "Remove" ? undefined : planned.plan.original.document
+  const { original } = planned.plan
+  return original._tag === "Insert" || original._tag === "Replace" ? original.document : undefined
 }
 
 const groupOptions = (given: boolean | GroupCommit.Options | undefined) => {
   if (given === undefined || given === false) return undefined
   return given === true ? {} : given
 }
-
-/** Faults of the program, not of data. */
-const checkDefinition = (schema: Schema.Schema.AnyNoContext, stream: string) => {
-  const clashing = DocumentCodec.clashes(schema.ast)
-  if (clashing.length > 0) {
-    return Effect.dieMessage(
-      `the Schema has fields of names that the repository uses itself: ${clashing.join(", ")}`
-    )
-  }
-  return Key.isKey(Key.make(stream, "id"))
-    ? Effect.void
-    : Effect.dieMessage(`'${stream}' cannot begin a key: give the option 'stream' a lower-case name`)
-}
-
-/** Notes where the versions of a stream's keys are: who requeues dead letters of mirrors looks for newer ones there. */
-const registerStream = (stream: string, { originals, tombstones }: WriteBatch.CollectionNames) =>
-  Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
-    Effect.tryPromise({
-      try: () =>
-        db
-          .collection<{ readonly _id: string }>(MongoIndexes.collections.streams)
-          .updateOne(
-            { _id: stream },
-            { $set: { collection: originals, tombstones } },
-            { upsert: true, writeConcern: { w: "majority" } }
-          ),
-      catch: MongoError.fromDriver
-    })
-  )
 
 /** Names the document of several that an issue belongs to. */
 const inDocument =
@@ -220,37 +158,14 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
   Effect.gen(function* () {
     type A = Schema.Schema.Type<S>
     type Entity = DocumentCodec.Entity<A>
-    const { collection, key, topic } = options
-    const names: WriteBatch.CollectionNames = {
-      originals: collection,
-      twins: options.twinCollection ?? `${collection}_anonymised`,
-      tombstones: options.tombstoneCollection ?? `${collection}_tombstones`
-    }
-    const stream = options.stream ?? topic.name
-    yield* checkDefinition(options.schema, stream)
-    const anonymizer = yield* Anonymizer.compile<S>(options.schema, key)
-    yield* MongoIndexes.ensureCollections(Object.values(names))
-    yield* registerStream(stream, names)
-    yield* KeyRegistry.verify(key)
-
-    const database = yield* MongoDatabase.MongoDatabase
+    const { collection } = options
+    const { anonymizer, batch, codec, database, definition, names } = yield* RepositoryParts.make<S>(options)
+    const { stream } = definition
     const { db } = database
-    const codec = DocumentCodec.make(options.schema as unknown as Schema.Schema<A, unknown>, collection)
     const jsonCodec = JsonCodec.make(options.schema as unknown as Schema.Schema<A, unknown>)
     const twinCodec = DocumentCodec.make(
       anonymizer.twinSchema as Schema.Schema<TwinOf<S>, unknown>,
       names.twins
-    )
-    const batch = yield* WriteBatch.make(
-      {
-        collection,
-        stream,
-        // The compiled functions read and write plain documents; the types follow the Schema.
-        anonymizer: anonymizer as unknown as WritePlan.Definition["anonymizer"],
-        topic,
-        originalTopic: options.originalTopic
-      },
-      names
     )
     const writer = yield* Writer.make(batch, groupOptions(options.groupCommit))
 
@@ -260,7 +175,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       return Either.flatMap(checked, (id) =>
         Either.flatMap(codec.encode(value as A, id), (fields) =>
           Either.map(measured(fields), (bytes) => ({
-            write: writeOf({ _tag: "Create", id, fields, isNewId }),
+            write: Writer.writeOf({ _tag: "Create", id, fields, isNewId }),
             bytes
           }))
         )
@@ -297,7 +212,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       bytes: number
     ) =>
       Effect.flatMap(
-        writer.one(writeOf({ _tag: "Change", id, change: decide, expectedVersion }), bytes),
+        writer.one(Writer.writeOf({ _tag: "Change", id, change: decide, expectedVersion }), bytes),
         entityOf
       )
 
@@ -349,7 +264,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
 
     const remove = (id: string, expectedVersion?: number) =>
       Effect.flatMap(
-        writer.one(writeOf({ _tag: "Delete", id, expectedVersion }), nothingToMeasure),
+        writer.one(Writer.writeOf({ _tag: "Delete", id, expectedVersion }), nothingToMeasure),
         (planned) =>
           planned._tag === "Write"
             ? Effect.succeed(planned.plan.version)

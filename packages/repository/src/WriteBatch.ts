@@ -37,8 +37,9 @@ export type Results = ReadonlyArray<Exit.Exit<WritePlan.Planned, WritePlan.PlanE
 export interface WriteBatch {
   /**
    * Plans and makes writes in the open transaction. No two may have the same id. Round trips: one read if
-   * something is changed or deleted, two if something is created under a caller's id, and one write for each
-   * kind of change (insert, replace, delete) in each of originals, twins and tombstones, and one to the outbox.
+   * something is changed or deleted, two if something is created under a caller's id, three if something is synced,
+   * and one write for each kind of change (insert, replace, delete) in each of originals, twins and tombstones, and
+   * one to the outbox.
    */
   readonly execute: (
     writes: ReadonlyArray<WritePlan.Write>
@@ -60,6 +61,11 @@ const replace = <D extends { readonly _id: string }>(document: D, upsert: boolea
   ({
     replaceOne: { filter: { _id: document._id }, replacement: document, upsert }
   }) as unknown as Operation<D>
+
+const setVersion = ({ id, version }: WritePlan.Plan) =>
+  ({
+    updateOne: { filter: { _id: id }, update: { $set: { version } } }
+  }) as unknown as Operation<StoredDocument>
 
 const remove = <D extends { readonly _id: string }>(id: string) =>
   ({ deleteOne: { filter: { _id: id } } }) as unknown as Operation<D>
@@ -119,14 +125,19 @@ const sendAll = (shares: ReadonlyArray<Share>) => {
   )
 }
 
-const originalOperation = ({ id, original }: WritePlan.Plan): Operation<StoredDocument> => {
+const originalOperation = (plan: WritePlan.Plan): Operation<StoredDocument> | undefined => {
+  const { id, original } = plan
   switch (original._tag) {
     case "Insert":
       return insert(original.document)
     case "Replace":
       return replace(original.document, false)
+    case "SetVersion":
+      return setVersion(plan)
     case "Remove":
       return remove(id)
+    case "None":
+      return undefined
   }
 }
 
@@ -168,7 +179,7 @@ const plansOf = (results: Results): ReadonlyArray<PlacedPlan> =>
 /** What frees a unique value goes before what may take it. */
 const rank = (operation: object): number => {
   if ("deleteOne" in operation) return 0
-  return "replaceOne" in operation ? 1 : 2
+  return "insertOne" in operation ? 2 : 1
 }
 
 /**
@@ -247,24 +258,39 @@ export const make = (
     const readLeft = (ids: ReadonlyArray<string>, currents: Map<string, Current>) =>
       Effect.gen(function* () {
         if (ids.length === 0) return
-        for (const twin of yield* findIn(twins, ids)) currents.set(twin._id, { ...nothing, twin })
+        for (const twin of yield* findIn(twins, ids)) {
+          currents.set(twin._id, { ...(currents.get(twin._id) ?? nothing), twin })
+        }
         for (const tombstone of yield* findIn(tombstones, ids)) {
           currents.set(tombstone._id, { ...(currents.get(tombstone._id) ?? nothing), tombstone })
         }
       })
 
+    /** Everything stored about ids, whether there are originals or not; cheaper for many than to join them. */
+    const readAll = (ids: ReadonlyArray<string>, currents: Map<string, Current>) =>
+      Effect.gen(function* () {
+        if (ids.length === 0) return
+        for (const original of yield* findIn(originals, ids)) {
+          currents.set(original._id, { ...nothing, original })
+        }
+        yield* readLeft(ids, currents)
+      })
+
     const readCurrents = (writes: ReadonlyArray<WritePlan.Write>) => {
       const changed: Array<string> = []
       const created: Array<string> = []
+      const synced: Array<string> = []
       for (const { intent } of writes) {
-        if (intent._tag !== "Create") changed.push(intent.id)
+        if (intent._tag === "Sync") synced.push(intent.id)
+        else if (intent._tag !== "Create") changed.push(intent.id)
         else if (!intent.isNewId) created.push(intent.id)
       }
-      if (changed.length === 0 && created.length === 0) return Effect.succeed(noCurrents)
+      if (changed.length + created.length + synced.length === 0) return Effect.succeed(noCurrents)
       return Effect.gen(function* () {
         const currents = new Map<string, Current>()
         yield* readChanged(changed, currents)
         yield* readLeft(created, currents)
+        yield* readAll(synced, currents)
         return currents
       })
     }

@@ -8,7 +8,7 @@ import type { Planned, Write } from "./WritePlan.ts"
 export type RunBatch = (writes: ReadonlyArray<Write>) => Effect.Effect<Results, BatchError>
 
 /** On whom a failed group is: none of those of one write leaves anything written. */
-const blame = (error: BatchError): GroupCommit.Blame => {
+export const blame = (error: BatchError): GroupCommit.Blame => {
   if (error instanceof RefusedWrite) return error.position
   const isOfOne =
     error._tag === "TransactionTooLarge" || error._tag === "WriteContention" || error._tag === "Refused"

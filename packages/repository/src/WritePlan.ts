@@ -5,15 +5,17 @@ import { Either } from "effect"
 import { InvalidDocument, NotFound, VersionConflict } from "./RepositoryError.ts"
 import {
   type Current,
+  type Fields,
+  fieldsOf,
   type StoredDocument,
   type StoredTwin,
   type Tombstone,
+  twinFieldsOf,
+  upToDate,
   versionIn,
   versionOf
 } from "./StoredDocument.ts"
-
-/** Encoded fields of a document, without `_id` and `version`. */
-export type Fields = Readonly<Record<string, unknown>>
+import * as Difference from "./sync/Difference.ts"
 
 /** The next state of an original. */
 export interface Next {
@@ -39,6 +41,18 @@ export type Intent =
       readonly expectedVersion: number | undefined
     }
   | { readonly _tag: "Delete"; readonly id: string; readonly expectedVersion: number | undefined }
+  | Sync
+
+/** Makes a twin, and what is published, follow from the original as it is stored: it writes where they differ. */
+export interface Sync {
+  readonly _tag: "Sync"
+  readonly id: string
+  readonly rules: Difference.Rules
+  /** The Schema's fields of a stored original, for publishing. */
+  readonly fieldsOf: (original: StoredDocument) => Either.Either<Fields, InvalidDocument>
+  /** Given: writes in any case, under a version above this one, since a mirror shows something else. */
+  readonly above: number | undefined
+}
 
 /** An intent with the ids of its messages, which are made once, before any attempt. */
 export interface Write {
@@ -53,7 +67,12 @@ export interface Plan {
   readonly id: string
   readonly version: number
   readonly original:
-    { readonly _tag: "Insert" | "Replace"; readonly document: StoredDocument } | { readonly _tag: "Remove" }
+    | { readonly _tag: "Insert" | "Replace"; readonly document: StoredDocument }
+    | { readonly _tag: "Remove" }
+    /** All but its version stays as it is stored, to the type of each number. */
+    | { readonly _tag: "SetVersion" }
+    /** There is none. */
+    | { readonly _tag: "None" }
   /** Null: the twin is removed. */
   readonly twin: StoredTwin | null
   /** Whether a twin may be there already. */
@@ -66,7 +85,7 @@ export interface Plan {
 /** The outcome of planning: something to write, or the document as it is when nothing changes. */
 export type Planned =
   | { readonly _tag: "Write"; readonly plan: Plan }
-  | { readonly _tag: "Unchanged"; readonly document: StoredDocument }
+  | { readonly _tag: "Unchanged"; readonly document: StoredDocument | undefined }
 
 export type PlanError = InvalidDocument | NotFound | VersionConflict
 
@@ -80,10 +99,6 @@ export interface Definition {
   readonly originalTopic: Pick<Topic.Any, "name" | "schemaVersion"> | undefined
 }
 
-const fieldsOf = ({ _id, version, ...fields }: StoredDocument): Fields => fields
-
-const twinFieldsOf = ({ _id, fingerprint, keyVersion, version, ...fields }: StoredTwin): Fields => fields
-
 const refuse = (definition: Definition, id: string) => (error: UnexpectedValue) =>
   new InvalidDocument({
     collection: definition.collection,
@@ -92,21 +107,10 @@ const refuse = (definition: Definition, id: string) => (error: UnexpectedValue) 
     issues: [{ path: error.path, problem: "cannot be anonymized" }]
   })
 
-/** A stored original with the twin that was made of it, by the present key and rules. */
-const upToDate = ({ anonymizer }: Definition, { original, twin }: Current) =>
-  original !== undefined &&
-  twin !== undefined &&
-  versionIn(original) > 0 &&
-  versionIn(twin) === versionIn(original) &&
-  twin.keyVersion === anonymizer.keyVersion &&
-  twin.fingerprint === anonymizer.fingerprint
-    ? { original, twin }
-    : undefined
-
 /** The twin of the next state: only what changed is hashed, if the twin there is up to date. */
 const twinFields = (definition: Definition, id: string, current: Current, next: Fields) => {
   const { anonymizer } = definition
-  const known = upToDate(definition, current)
+  const known = upToDate(anonymizer, current)
   const made =
     known === undefined
       ? anonymizer.anonymizeEither(next)
@@ -136,6 +140,13 @@ const drafts = (
   return [anonymized, published].map((draft) => ({ draft, sequence: version }))
 }
 
+const storedTwin = (
+  { anonymizer: { fingerprint, keyVersion } }: Definition,
+  id: string,
+  version: number,
+  fields: Fields
+): StoredTwin => ({ _id: id, version, ...fields, keyVersion, fingerprint })
+
 const putPlan = (
   definition: Definition,
   write: Write,
@@ -145,7 +156,6 @@ const putPlan = (
   const { id } = write.intent
   const stored = { ...fields, ...untouched }
   return Either.map(twinFields(definition, id, current, stored), (twin) => {
-    const { fingerprint, keyVersion } = definition.anonymizer
     const version = versionOf(current) + 1
     const document: StoredDocument = { _id: id, version, ...stored }
     return {
@@ -155,7 +165,7 @@ const putPlan = (
         _tag: current.original === undefined ? ("Insert" as const) : ("Replace" as const),
         document
       },
-      twin: { _id: id, version, ...twin, keyVersion, fingerprint },
+      twin: storedTwin(definition, id, version, twin),
       twinMayExist: current.twin !== undefined || current.original !== undefined,
       tombstone: current.tombstone === undefined ? undefined : null,
       drafts: drafts(definition, write, version, fields, twin)
@@ -163,9 +173,8 @@ const putPlan = (
   })
 }
 
-const deletePlan = (definition: Definition, write: Write, current: Current, deletedAt: Date): Plan => {
+const deletePlan = (definition: Definition, write: Write, version: number, deletedAt: Date): Plan => {
   const { id } = write.intent
-  const version = versionOf(current) + 1
   return {
     id,
     version,
@@ -175,6 +184,57 @@ const deletePlan = (definition: Definition, write: Write, current: Current, dele
     tombstone: { _id: id, version, deletedAt },
     drafts: drafts(definition, write, version, null, null)
   }
+}
+
+/** A twin and messages that follow from the original, which keeps all but its version. */
+const alignPlan = (
+  definition: Definition,
+  write: Write,
+  intent: Sync,
+  original: StoredDocument,
+  tombstone: Tombstone | undefined,
+  version: number
+): Either.Either<Plan, InvalidDocument> =>
+  Either.gen(function* () {
+    const { id } = intent
+    // All of it is hashed again: what an altered twin holds can be trusted with nothing.
+    const twin = yield* Either.mapLeft(
+      definition.anonymizer.anonymizeEither(fieldsOf(original)),
+      refuse(definition, id)
+    )
+    const fields = definition.originalTopic === undefined ? {} : yield* intent.fieldsOf(original)
+    return {
+      id,
+      version,
+      original: { _tag: "SetVersion" },
+      twin: storedTwin(definition, id, version, twin),
+      twinMayExist: true,
+      tombstone: tombstone === undefined ? undefined : null,
+      drafts: drafts(definition, write, version, fields, twin)
+    }
+  })
+
+const syncPlan = (
+  definition: Definition,
+  write: Write,
+  intent: Sync,
+  current: Current,
+  now: Date
+): Either.Either<Planned, PlanError> => {
+  const { above, id, rules } = intent
+  const { original, tombstone } = current
+  const difference = Difference.of(rules, id, current)
+  if (difference._tag === "Unfit") {
+    const { issues } = difference
+    return Either.left(new InvalidDocument({ collection: definition.collection, id, stored: true, issues }))
+  }
+  if (difference._tag === "InStep" && above === undefined) {
+    return Either.right({ _tag: "Unchanged", document: original })
+  }
+  const version = Math.max(versionOf(current), above ?? 0) + 1
+  return original === undefined
+    ? Either.right(written({ ...deletePlan(definition, write, version, now), original: { _tag: "None" } }))
+    : Either.map(alignPlan(definition, write, intent, original, tombstone, version), written)
 }
 
 /** The original, if it is there in the version the caller expects; the version is the one that readers see. */
@@ -207,7 +267,7 @@ const asStored = (value: unknown): unknown => {
 
 /** Whether a change leaves everything as it is, with a twin that is up to date. */
 const isUnchanged = (definition: Definition, current: Current, { fields, untouched }: Next): boolean => {
-  const known = upToDate(definition, current)
+  const known = upToDate(definition.anonymizer, current)
   return (
     known !== undefined && isDeepStrictEqual(fieldsOf(known.original), asStored({ ...fields, ...untouched }))
   )
@@ -246,7 +306,9 @@ export const make = (
       )
     case "Delete":
       return Either.map(expected(definition, intent.id, current, intent.expectedVersion), () =>
-        written(deletePlan(definition, write, current, now))
+        written(deletePlan(definition, write, versionOf(current) + 1, now))
       )
+    case "Sync":
+      return syncPlan(definition, write, intent, current, now)
   }
 }

@@ -1,12 +1,12 @@
 import { CoalescedCalls, MongoDatabase, type MongoError, Transaction } from "@twinbox/mongodb"
-import { MessageHeaders, TraceContext, Transaction as OutboxTransaction } from "@twinbox/outbox"
+import { Message, MessageHeaders, TraceContext, Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Context, Effect, Option, type Scope } from "effect"
 import * as GroupCommit from "./GroupCommit.ts"
 import { KeyQueue } from "./KeyQueue.ts"
 import type { WriteError } from "./RepositoryError.ts"
 import { forCaller, type WriteBatch } from "./WriteBatch.ts"
 import * as WriteGroup from "./WriteGroup.ts"
-import type { Planned, Write } from "./WritePlan.ts"
+import type { Intent, Planned, Write } from "./WritePlan.ts"
 
 /** Brings writes into a transaction: the caller's, a shared one, or one of their own. */
 export interface Writer {
@@ -16,12 +16,18 @@ export interface Writer {
   readonly many: (writes: ReadonlyArray<Write>) => Effect.Effect<ReadonlyArray<Planned>, WriteError>
 }
 
+/** A write of an intent, with new ids for its messages. */
+export const writeOf = (intent: Intent): Write => ({
+  intent,
+  messageIds: { anonymized: Message.makeId(), original: Message.makeId() }
+})
+
 /** Makes the writes; the first that cannot be made fails all of them. */
 const allOrNothing = (batch: WriteBatch, writes: ReadonlyArray<Write>) =>
   Effect.flatMap(batch.execute(writes), (results) => Effect.all(results))
 
 /** A group that meets other writers soon lets its writes go each on its own: patience would hold up all of them. */
-const groupOptions: Transaction.Options = { maxAttempts: 4 }
+export const groupOptions: Transaction.Options = { maxAttempts: 4 }
 
 /** A fiber that writes for several is in no span of theirs, and has none of their headers: each write brings its own. */
 const forSeveral = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -75,7 +75,7 @@ const tags = (fibers: ReadonlyArray<Fiber.RuntimeFiber<Planned, unknown>>) =>
   Effect.forEach(fibers, (fiber) =>
     Effect.map(Fiber.await(fiber), (exit) =>
       Exit.match(exit, {
-        onSuccess: (planned) => (planned._tag === "Unchanged" ? `saved ${planned.document._id}` : "written"),
+        onSuccess: (planned) => (planned._tag === "Unchanged" ? `saved ${planned.document?._id}` : "written"),
         onFailure: (cause) =>
           Cause.isInterrupted(cause)
             ? "interrupted"
