@@ -9,6 +9,7 @@ import * as BacklogBench from "./BacklogBench.ts"
 import { layerOf, startServers } from "./BenchServers.ts"
 import * as CreateBench from "./CreateBench.ts"
 import * as DrainBench from "./DrainBench.ts"
+import * as ExportBench from "./ExportBench.ts"
 import { type Figure, table } from "./Figure.ts"
 import * as HandoverBench from "./HandoverBench.ts"
 import * as HotKeyBench from "./HotKeyBench.ts"
@@ -19,7 +20,8 @@ import * as RelaysBench from "./RelaysBench.ts"
 import * as SinksBench from "./SinksBench.ts"
 import * as TwoWayBench from "./TwoWayBench.ts"
 
-const names = "create,hotkey,drain,latency,anonymize,sinks,backlog,relays,idle,handover,twoway,api,kafka"
+const names =
+  "create,hotkey,drain,latency,anonymize,sinks,backlog,relays,idle,handover,twoway,api,kafka,export"
 
 const usage = `npm run bench -- [--only ${names}] [--rounds 5] [--scale 1] [--seconds 10]
 
@@ -112,6 +114,7 @@ const measureAll = Effect.gen(function* () {
   yield* measure("twoway", TwoWayBench.run(servers, few, seconds), TwoWayBench.figures)
   yield* measure("api", ApiBench.run(servers, rounds, scale), ApiBench.figures)
   yield* measure("kafka", KafkaBench.run(servers, few, scale, seconds), KafkaBench.figures)
+  yield* measure("export", ExportBench.run(servers, few, scale), ExportBench.figures)
   return { figures, results }
 })
 

@@ -24,7 +24,7 @@ describe("a start that cannot succeed says why in one sentence", () => {
   it.scopedLive("an unknown role", () =>
     Effect.gen(function* () {
       expect(yield* lastLine({ env: {}, args: ["--roles", "generator,painter"] })).toBe(
-        "--roles: there is no role 'painter': the roles are generator, ingest, relay, consumer, api"
+        "--roles: there is no role 'painter': the roles are generator, ingest, sync, relay, consumer, api"
       )
     })
   )

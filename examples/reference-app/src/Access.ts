@@ -76,14 +76,14 @@ export const layer: Layer.Layer<Access, never, Settings> = Layer.effect(
   )
 )
 
+/** Why a caller without a permission is turned away. */
+export const lacks = (permission: string): Problem =>
+  new Problem({
+    kind: "forbidden",
+    detail: `The token does not have the permission ${permission}.`,
+    headers: challenge(`, error="insufficient_scope", scope="${permission}"`)
+  })
+
 /** Fails unless the caller has the permission. */
 export const need = (permission: Permission.Permission): Effect.Effect<void, Problem, Caller> =>
-  Effect.flatMap(Caller, ({ permissions }) =>
-    permissions.has(permission)
-      ? Effect.void
-      : new Problem({
-          kind: "forbidden",
-          detail: `The token does not have the permission ${permission}.`,
-          headers: challenge(`, error="insufficient_scope", scope="${permission}"`)
-        })
-  )
+  Effect.flatMap(Caller, ({ permissions }) => (permissions.has(permission) ? Effect.void : lacks(permission)))

@@ -1,5 +1,6 @@
 import { HttpApi, OpenApi } from "@effect/platform"
 import { CustomersV1, CustomersV2 } from "./CustomersApi.ts"
+import { ExportsApi } from "./ExportsApi.ts"
 import { LogsApi } from "./LogsApi.ts"
 import { OperationsApi } from "./OperationsApi.ts"
 import { Details } from "./Problem.ts"
@@ -13,6 +14,7 @@ export class Api extends HttpApi.make("twinbox")
   .add(CustomersV2)
   .add(TwinsApi)
   .add(RefusedApi)
+  .add(ExportsApi)
   .add(LogsApi)
   .add(OperationsApi)
   .annotate(OpenApi.Title, "Twinbox reference app")

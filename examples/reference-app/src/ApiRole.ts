@@ -12,6 +12,8 @@ import * as ApiRoutes from "./ApiRoutes.ts"
 import * as CustomerOutbox from "./CustomerOutbox.ts"
 import type { Customers } from "./Customers.ts"
 import * as CustomersHandlers from "./CustomersHandlers.ts"
+import * as Exports from "./Exports.ts"
+import * as ExportsHandlers from "./ExportsHandlers.ts"
 import * as LogsHandlers from "./LogsHandlers.ts"
 import type { MirrorRedis } from "./MirrorRedis.ts"
 import * as MongoCheck from "./MongoCheck.ts"
@@ -56,6 +58,7 @@ const handlers = Layer.mergeAll(
   CustomersHandlers.layer,
   TwinsHandlers.layer,
   RefusedHandlers.layer,
+  ExportsHandlers.layer,
   LogsHandlers.layer,
   OperationsHandlers.layer
 )
@@ -74,7 +77,7 @@ export const served: Layer.Layer<
   Layer.provide(Layer.mergeAll(Answers.layer(routes), ApiDocs.layer, ApiRoutes.router)),
   Layer.provide(HttpApiBuilder.api(Api)),
   Layer.provide(handlers),
-  Layer.provide(Layer.merge(Access.layer, stores)),
+  Layer.provide(Layer.mergeAll(Access.layer, stores, Exports.layer)),
   Layer.provide(NodeHttpServer.layerContext)
 )
 

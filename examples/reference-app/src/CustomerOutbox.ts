@@ -23,7 +23,7 @@ const over = (connection: Context.Tag.Service<RedisConnection.RedisConnection>) 
 const make = Effect.gen(function* () {
   const { twoWay } = yield* Settings
   const redis = yield* MirrorRedis
-  return twoWay && Either.isRight(redis) ? yield* over(redis.right) : Option.none()
+  return twoWay && Either.isRight(redis) ? yield* over(redis.right.redis) : Option.none()
 })
 
 export const layer: Layer.Layer<CustomerOutbox, RedisError.RedisError, MirrorRedis | Settings> = Layer.effect(

@@ -19,18 +19,24 @@ export class Customers extends Context.Tag("@twinbox/reference-app/Customers")<
   TwinRepository.TwinRepository<Customer, typeof Customer.Encoded, CustomerTwin>
 >() {}
 
-const make = Effect.gen(function* () {
+/** What makes a customer and its twin, whoever writes it. */
+export const options: Effect.Effect<
+  TwinRepository.Options<typeof Customer> & { readonly schema: typeof Customer },
+  never,
+  PseudonymKey | Settings
+> = Effect.gen(function* () {
   const { twoWay } = yield* Settings
-  return yield* TwinRepository.make({
+  return {
     schema: Customer,
     collection: customerCollection,
     topic: customerTopic,
     // Without it, no personal data ever gets into the outbox.
     ...(twoWay ? { originalTopic: customerOriginalTopic } : {}),
-    key: yield* PseudonymKey,
-    groupCommit: true
-  })
+    key: yield* PseudonymKey
+  }
 })
+
+const make = Effect.flatMap(options, (options) => TwinRepository.make({ ...options, groupCommit: true }))
 
 /** Makes collections and checks the secret against the one that this database knows. */
 export const layer: Layer.Layer<

@@ -5,6 +5,7 @@ import * as NodeContext from "@effect/platform-node/NodeContext"
 import { Cause, Effect, Either, Exit, Layer, Option } from "effect"
 import * as App from "./App.ts"
 import * as CustomerOutbox from "./CustomerOutbox.ts"
+import * as CustomerSync from "./CustomerSync.ts"
 import * as Customers from "./Customers.ts"
 import * as Database from "./Database.ts"
 import * as EventKafka from "./EventKafka.ts"
@@ -53,10 +54,11 @@ const ingest = (chosen: ReadonlyArray<RoleName>) =>
 const layersOf = (chosen: ReadonlyArray<RoleName>) => ({
   generator: roles.generator.layer.pipe(Layer.provide(customers)),
   ingest: ingest(chosen).pipe(Layer.provide(customers)),
+  sync: roles.sync.layer.pipe(Layer.provide(CustomerSync.layer), Layer.provide(PseudonymKey.layerConfig)),
   relay: roles.relay.layer.pipe(
     Layer.provide(remoteCustomers),
     Layer.provide(CustomerOutbox.layer),
-    Layer.provide(MirrorRedis.connection)
+    Layer.provide(MirrorRedis.connections)
   ),
   // The customers see to it that the secret is the one that this database knows.
   consumer: roles.consumer.layer.pipe(Layer.provide(customers), Layer.provide(PseudonymKey.layerConfig)),

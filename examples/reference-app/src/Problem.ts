@@ -17,12 +17,16 @@ const kinds = {
   "not-found": { status: 404, title: "There is nothing of this id" },
   "no-such-route": { status: 404, title: "There is nothing at this path" },
   "method-not-allowed": { status: 405, title: "The path does not have this method" },
+  "export-ended": { status: 409, title: "The export has ended already" },
+  "export-not-live": { status: 409, title: "The export is not a live one" },
   "precondition-failed": { status: 412, title: "It has another version than the request expects" },
   "body-too-large": { status: 413, title: "The body is too large" },
   "unsupported-media-type": { status: 415, title: "The body has a media type that is not understood" },
+  "range-not-satisfiable": { status: 416, title: "There are no bytes in this range" },
   "key-reused": { status: 422, title: "The idempotency key was used with another body" },
   "malformed-http": { status: 400, title: "The request is not HTTP" },
   "slow-request": { status: 408, title: "The request did not come in time" },
+  "too-many-exports": { status: 429, title: "Too many exports are running" },
   "headers-too-large": { status: 431, title: "The headers are too large" },
   internal: { status: 500, title: "The program has a fault" },
   unavailable: { status: 503, title: "It cannot be done just now" },
@@ -42,6 +46,8 @@ export class Problem extends Data.TaggedError("Problem")<{
   readonly detail: string
   readonly errors?: ReadonlyArray<FieldProblem>
   readonly headers?: Readonly<Record<string, string>>
+  /** How an export has ended. */
+  readonly state?: string
   /** What is behind it, for the log. */
   readonly cause?: { readonly message: string }
 }> {
@@ -71,7 +77,8 @@ export const Details = Schema.Struct({
   detail: Schema.String,
   instance: Schema.String,
   requestId: Schema.String,
-  errors: Schema.optional(Schema.Array(Schema.Struct({ path: Schema.String, problem: Schema.String })))
+  errors: Schema.optional(Schema.Array(Schema.Struct({ path: Schema.String, problem: Schema.String }))),
+  state: Schema.optional(Schema.String).annotations({ description: "How an export has ended" })
 }).annotations({
   identifier: "Problem",
   description: "Why a request failed (RFC 9457); it quotes no values."
@@ -85,7 +92,8 @@ export const detailsOf = (problem: Problem, requestId: string): typeof Details.T
   detail: problem.detail,
   instance: `urn:twinbox:request:${requestId}`,
   requestId,
-  ...(problem.errors === undefined ? {} : { errors: problem.errors })
+  ...(problem.errors === undefined ? {} : { errors: problem.errors }),
+  ...(problem.state === undefined ? {} : { state: problem.state })
 })
 
 export const headersOf = (problem: Problem): Readonly<Record<string, string>> => ({

@@ -1,3 +1,4 @@
+import { type ByteConnection, ExportSink } from "@twinbox/exporter"
 import { type OutboxAdmin, OutboxMetrics, OutboxStore, Relay, type Sink } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
 import { Clock, type Context, Duration, Effect, Layer, Metric, Option, Ref, Schedule } from "effect"
@@ -15,6 +16,7 @@ import { type RoleError, RoleFailures } from "./RoleFailures.ts"
 import { StatusBoard, type StatusItem } from "./StatusBoard.ts"
 
 export type Requirements =
+  | ByteConnection.ByteConnection
   | CustomerOutbox
   | EventKafka
   | OutboxAdmin.OutboxAdmin
@@ -144,8 +146,21 @@ const makeMirrors = (isTwoWay: boolean) =>
     return { twins, all: [twins, originals] }
   })
 
+/** Hands changes to the live exports that follow them: twins, and originals where those are published. */
+const makeExportSinks = (
+  isTwoWay: boolean
+): Effect.Effect<
+  ReadonlyArray<Sink.Sink>,
+  never,
+  ByteConnection.ByteConnection | RedisConnection.RedisConnection
+> =>
+  Effect.gen(function* () {
+    const twins = yield* ExportSink.make({ topics: [customerTopic] })
+    return isTwoWay ? [twins, yield* ExportSink.originals({ topics: [customerOriginalTopic] })] : [twins]
+  })
+
 /**
- * The role `relay`: brings the outbox to the mirrors in Redis and to Kafka, and what is written in Redis to MongoDB. Before it
+ * The role `relay`: brings the outbox to the mirrors in Redis, to Kafka and to live exports, and what is written in Redis to MongoDB. Before it
  * stops it empties first the log of those writes, then the outbox, if it can.
  */
 export const layer: Layer.Layer<never, RoleError, Requirements> = Layer.scopedDiscard(
@@ -158,7 +173,11 @@ export const layer: Layer.Layer<never, RoleError, Requirements> = Layer.scopedDi
     const kafka = yield* KafkaSinks.make
     // Without Kafka, too: what a relay does not know of is gone when the others have it.
     yield* KafkaSinks.registerSessions
-    const sinks: ReadonlyArray<Sink.Sink> = [...mirrors.all, ...kafka.sinks]
+    const sinks: ReadonlyArray<Sink.Sink> = [
+      ...mirrors.all,
+      ...(yield* makeExportSinks(Option.isSome(writes))),
+      ...kafka.sinks
+    ]
     const hasKafka = kafka.sinks.length > 0
     const relay = yield* Relay.make({ sinks, drainWithin: settleWithin })
     yield* failures.fork(relay.run)

@@ -5,6 +5,7 @@ import * as Generator from "./Generator.ts"
 import * as IngestRole from "./IngestRole.ts"
 import * as RelayRole from "./RelayRole.ts"
 import type { RoleError } from "./RoleFailures.ts"
+import * as SyncRole from "./SyncRole.ts"
 
 /** A server that a role cannot do without. */
 export type Need = "MongoDB" | "Redis" | "Kafka"
@@ -29,6 +30,7 @@ const needs = (...servers: ReadonlyArray<Need>): ReadonlySet<Need> => new Set(se
 export const roles: {
   readonly generator: Role<Generator.Requirements>
   readonly ingest: Role<IngestRole.Requirements>
+  readonly sync: Role<SyncRole.Requirements>
   readonly relay: Role<RelayRole.Requirements>
   readonly consumer: Role<ConsumerRole.Requirements>
   readonly api: Role<ApiRole.Requirements>
@@ -43,8 +45,14 @@ export const roles: {
     needs: needs("MongoDB"),
     layer: IngestRole.layer
   },
+  sync: {
+    purpose: "makes twins of customers that other programs write to MongoDB",
+    needs: needs("MongoDB"),
+    layer: SyncRole.layer
+  },
   relay: {
-    purpose: "brings the outbox to the mirrors in Redis and to Kafka, and writes made in Redis to MongoDB",
+    purpose:
+      "brings the outbox to the mirrors in Redis, to Kafka and to live exports, and writes made in Redis to MongoDB",
     needs: needs("MongoDB", "Redis"),
     uses: needs("Kafka"),
     layer: RelayRole.layer
@@ -55,7 +63,8 @@ export const roles: {
     layer: ConsumerRole.layer
   },
   api: {
-    purpose: "answers HTTP: customers in MongoDB (/v1) and Redis (/v2), /docs, /metrics, /healthz, /readyz",
+    purpose:
+      "answers HTTP: customers in MongoDB (/v1) and Redis (/v2), /exports, /docs, /metrics, /healthz, /readyz",
     needs: needs("MongoDB"),
     uses: needs("Redis"),
     layer: ApiRole.layer

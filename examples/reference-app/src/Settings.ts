@@ -33,6 +33,18 @@ export interface IngestSettings {
   readonly pingMillis: number
 }
 
+/** How exports are kept. */
+export interface ExportSettings {
+  /** How long after their end. */
+  readonly expiryMinutes: number
+  /** The largest one, as it is stored. */
+  readonly maxMegabytes: number
+  /** How many of one user may run. */
+  readonly maxPerUser: number
+  /** After how long a silence of its process an export counts as failed. */
+  readonly heartbeatLimitMillis: number
+}
+
 /**
  * - `auto`: a live line on a terminal, else as `plain`.
  * - `plain`: lines of text.
@@ -58,6 +70,9 @@ export class Settings extends Context.Tag("@twinbox/reference-app/Settings")<
     readonly generator: GeneratorSettings
     readonly http: HttpSettings
     readonly ingest: IngestSettings
+    readonly exports: ExportSettings
+    /** Customers that the role `sync` compares and writes together, at most. */
+    readonly syncBatchSize: number
     /** None: the API is open. */
     readonly apiTokens: Option.Option<ApiTokens.ApiTokens>
   }
@@ -132,6 +147,15 @@ const ingest = Config.all({
   pingMillis: number("INGEST_PING_MS", 30_000, [100, oneHour], true)
 })
 
+const oneWeek = 7 * 24 * 60
+
+const exports = Config.all({
+  expiryMinutes: number("EXPORT_EXPIRY_MINUTES", 60, [1, oneWeek], true),
+  maxMegabytes: number("EXPORT_MAX_MEGABYTES", 4_096, [1, 1_048_576], true),
+  maxPerUser: number("EXPORT_MAX_PER_USER", 3, [1, 1_000], true),
+  heartbeatLimitMillis: number("EXPORT_HEARTBEAT_LIMIT_MS", 15_000, [1_000, oneHour], true)
+})
+
 /** What is wrong with it is not quoted: it is secret. */
 const apiTokens = Config.nonEmptyString("API_TOKENS").pipe(
   Config.mapOrFail((text) => {
@@ -163,6 +187,8 @@ const settings = Config.all({
   generator,
   http,
   ingest,
+  exports,
+  syncBatchSize: number("SYNC_BATCH_SIZE", 1_000, [1, longestBatch], true),
   apiTokens: Config.option(apiTokens)
 })
 

@@ -37,10 +37,10 @@ const countPairs = Transaction.run(
   Effect.all([countAll(customerCollection), countAll(`${customerCollection}_anonymised`)])
 )
 
-const countMirrored = Effect.flatMap(MirrorRedis, (redis) =>
-  Either.match(redis, {
+const countMirrored = Effect.flatMap(MirrorRedis, (found) =>
+  Either.match(found, {
     onLeft: () => Effect.succeedNone,
-    onRight: (connection) => Effect.asSome(countKeys(connection, `${customerStream}:*`))
+    onRight: ({ redis }) => Effect.asSome(countKeys(redis, `${customerStream}:*`))
   })
 )
 

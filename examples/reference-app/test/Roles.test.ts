@@ -5,17 +5,17 @@ import * as Roles from "../src/Roles.ts"
 describe("--roles", () => {
   it("takes names with commas and blanks, each once, in the order in which they stop", () => {
     expect(Roles.parse("relay, generator,relay")).toEqual(Either.right(["generator", "relay"]))
-    expect(Roles.parse("api,consumer,generator,ingest,relay")).toEqual(Either.right(Roles.names))
-    expect(Roles.names).toEqual(["generator", "ingest", "relay", "consumer", "api"])
+    expect(Roles.parse("api,consumer,sync,generator,ingest,relay")).toEqual(Either.right(Roles.names))
+    expect(Roles.names).toEqual(["generator", "ingest", "sync", "relay", "consumer", "api"])
     expect(Roles.parse("relay")).toEqual(Either.right(["relay"]))
   })
 
   it("names what it does not know, and what there is", () => {
     expect(Roles.parse("relay,toString")).toEqual(
-      Either.left("there is no role 'toString': the roles are generator, ingest, relay, consumer, api")
+      Either.left("there is no role 'toString': the roles are generator, ingest, sync, relay, consumer, api")
     )
     expect(Roles.parse(" , ")).toEqual(
-      Either.left("name at least one role of generator, ingest, relay, consumer, api")
+      Either.left("name at least one role of generator, ingest, sync, relay, consumer, api")
     )
   })
 
@@ -26,8 +26,8 @@ describe("--roles", () => {
   })
 
   it("can leave out what needs a server that is not there", () => {
-    expect(Roles.without(Roles.names, "Redis")).toEqual(["generator", "ingest", "consumer", "api"])
-    expect(Roles.without(Roles.names, "Kafka")).toEqual(["generator", "ingest", "relay", "api"])
+    expect(Roles.without(Roles.names, "Redis")).toEqual(["generator", "ingest", "sync", "consumer", "api"])
+    expect(Roles.without(Roles.names, "Kafka")).toEqual(["generator", "ingest", "sync", "relay", "api"])
     expect(Roles.without(Roles.names, "MongoDB")).toEqual([])
   })
 

@@ -40,6 +40,8 @@ describe("settings", () => {
         ratePerAddress: 2_000,
         pingMillis: 30_000
       },
+      exports: { expiryMinutes: 60, maxMegabytes: 4_096, maxPerUser: 3, heartbeatLimitMillis: 15_000 },
+      syncBatchSize: 1_000,
       apiTokens: Option.none()
     }
     expect(read({})).toEqual(Either.right(preset))

@@ -1,6 +1,5 @@
 import { HttpServer } from "@effect/platform"
 import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
-import { RedisConnection } from "@twinbox/redis"
 import { redisCommands } from "@twinbox/services"
 import { Context, Effect, Either, Layer, Option, Redacted } from "effect"
 import { testMongo, testRedis } from "../../../test/setup/testServers.ts"
@@ -8,7 +7,7 @@ import * as ApiRole from "../src/ApiRole.ts"
 import * as ApiTokens from "../src/ApiTokens.ts"
 import * as Customers from "../src/Customers.ts"
 import * as HttpListener from "../src/HttpListener.ts"
-import { MirrorRedis } from "../src/MirrorRedis.ts"
+import * as MirrorRedis from "../src/MirrorRedis.ts"
 import * as Readiness from "../src/Readiness.ts"
 import * as RequestLimits from "../src/RequestLimits.ts"
 import * as RoleFailures from "../src/RoleFailures.ts"
@@ -36,6 +35,8 @@ export interface Options {
   readonly limits?: Layer.Layer<RequestLimits.RequestLimits>
   /** Default: one of its own; null: there is none. */
   readonly redisUrl?: string | null
+  /** Whether originals are published. Default true. */
+  readonly twoWay?: boolean
 }
 
 const readable = (text: string): unknown =>
@@ -73,10 +74,10 @@ export const request = (
 
 const mirrorRedis = (url: string | null) =>
   Layer.scoped(
-    MirrorRedis,
+    MirrorRedis.MirrorRedis,
     url === null
       ? Effect.succeed(Either.left({ message: "there is no redis-server on this machine" }))
-      : Effect.map(RedisConnection.make({ url: Redacted.make(url) }), Either.right)
+      : Effect.map(MirrorRedis.connect(url), Either.right)
   )
 
 /** Tokens that are none would leave the API open. */
@@ -86,11 +87,12 @@ const parseTokens = (text: string): ApiTokens.ApiTokens => {
   return tokens
 }
 
-const settings = (tokens: string | undefined) =>
+const settings = (options: Options) =>
   Layer.succeed(Settings, {
     http: { host: "127.0.0.1", port: 0 },
-    twoWay: true,
-    apiTokens: Option.map(Option.fromNullable(tokens), parseTokens)
+    twoWay: options.twoWay ?? true,
+    exports: { expiryMinutes: 60, maxMegabytes: 64, maxPerUser: 3, heartbeatLimitMillis: 15_000 },
+    apiTokens: Option.map(Option.fromNullable(options.tokens), parseTokens)
   } as Context.Tag.Service<Settings>)
 
 /** The API on a MongoDB and a Redis of its own, until the scope ends, with ways to look behind it. */
@@ -113,7 +115,7 @@ export const startApi = (options: Options = {}) =>
         Layer.provideMerge(
           Layer.mergeAll(mongoLayer, mirrorRedis(redisUrl), Readiness.layer, RoleFailures.layer)
         ),
-        Layer.provideMerge(settings(options.tokens)),
+        Layer.provideMerge(settings(options)),
         Layer.provide(collecting(logs))
       )
     )

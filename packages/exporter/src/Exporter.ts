@@ -336,13 +336,14 @@ export const make = (
 
     const finish: ExporterService["finish"] = (id, user) =>
       Effect.gen(function* () {
-        yield* visible(id, user)
+        const before = yield* visible(id, user)
         yield* settled(yield* Effect.mapError(store.requestFinish(id), fromRedis))
+        // What was asked for; who waits for it may have less patience. `Ended` tells how much it came to.
+        yield* noteOf("Finished", user.id, before)
         const status = yield* Effect.repeat(Effect.delay(visible(id, user), finishPause), {
           until: ({ state }) => isEnded(state)
         })
         if (isEnded(status.state) && status.state !== "COMPLETED") return yield* alreadyEnded(status.state)
-        yield* noteOf("Finished", user.id, status)
         return status
       })
 

@@ -106,12 +106,18 @@ const between = (bounds: ReadonlyArray<string>): ReadonlyArray<RangePosition> =>
     return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }
   })
 
+/** The paths that a path is a part of: `a` and `a.b` of `a.b.c`. */
+const enclosing = (path: string): ReadonlyArray<string> =>
+  [...path.matchAll(/\./g)].map(({ index }) => path.slice(0, index))
+
 const projectionOf = (columns: ReadonlyArray<string> | undefined) => {
   if (columns === undefined) return {}
   const fields = new Set(["_id", "version", ...columns])
   // A field of the export, not of the document.
   fields.delete(versionedColumns[2])
-  return { projection: Object.fromEntries([...fields].map((field) => [field, 1])) }
+  // MongoDB refuses a field beside one that it is a part of.
+  const whole = [...fields].filter((field) => !enclosing(field).some((outer) => fields.has(outer)))
+  return { projection: Object.fromEntries(whole.map((field) => [field, 1])) }
 }
 
 /** Bounds of the index, unlike `$gt`, do not pass over ids of other types: https://www.mongodb.com/docs/manual/reference/method/cursor.min/ */
@@ -144,7 +150,9 @@ export const make = <T extends Stored>(given: Options<T>): Effect.Effect<Snapsho
       options.positions ?? between(total <= pageSize ? [] : yield* drawBounds(reading, collection, ranges))
     const projection = projectionOf(options.columns)
 
+    // Whatever changes what another program wrote without a version comes with a higher one.
     const recordOf = (stored: Stored): ExportRecord => ({
+      version: 0,
       ...(decode === undefined ? stored : decode(stored)),
       deleted: false
     })

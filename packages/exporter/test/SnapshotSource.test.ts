@@ -90,12 +90,27 @@ describe("a snapshot of a collection", () => {
       expect(Chunk.toReadonlyArray(yield* Stream.runCollect(chosen.records))).toEqual([
         { _id: idOf(0), version: 1, deleted: false, address: { city: "Köln" } }
       ])
+      const both = yield* SnapshotSource.make({ collection, columns: ["address.city", "address"] })
+      expect(Chunk.toReadonlyArray(yield* Stream.runCollect(both.records))).toEqual([
+        { _id: idOf(0), version: 1, deleted: false, address: { city: "Köln", line1: "secret" } }
+      ])
       const decoded = yield* SnapshotSource.make({
         collection,
         decode: ({ _id, version }) => ({ _id, version, more: true })
       })
       expect(Chunk.toReadonlyArray(yield* Stream.runCollect(decoded.records))).toEqual([
         { _id: idOf(0), version: 1, more: true, deleted: false }
+      ])
+    })
+  )
+
+  it.scopedLive("gives what another program wrote without a version one that is lower than all", () =>
+    Effect.gen(function* () {
+      const { collection, db } = yield* collectionOf(0)
+      yield* Effect.promise(() => db.collection<{ _id: string }>("things").insertOne({ _id: "foreign" }))
+      const { records } = yield* SnapshotSource.make({ collection })
+      expect(Chunk.toReadonlyArray(yield* Stream.runCollect(records))).toEqual([
+        { _id: "foreign", version: 0, deleted: false }
       ])
     })
   )

@@ -107,6 +107,11 @@ it.scopedLive(
         const byId = (one: { readonly _id: unknown }, other: { readonly _id: unknown }) =>
           String(one._id) < String(other._id) ? -1 : 1
         expect(replayed.toSorted(byId)).toEqual(stored.map(publicFields).toSorted(byId))
-      }).pipe(Effect.provide(redis), Effect.provide(MongoOutbox.layer({ uri: Redacted.make(uri), database })))
+        // With a scope of its own: the relay gives its slots back while there is a MongoDB.
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(redis),
+        Effect.provide(MongoOutbox.layer({ uri: Redacted.make(uri), database }))
+      )
     })
 )
