@@ -10,7 +10,7 @@ const root = new URL("../..", import.meta.url).pathname
 
 /** Names that would lead the app away from what a test gives it. */
 const foreign =
-  /^(API_TOKENS|INGEST_|KAFKA|MONGODB_URI|REDIS_URL|ANONYMIZE_|FAKER_|LOG_|TWINBOX_DATA|TWO_WAY|HOST$|PORT$|npm_|NODE_OPTIONS|VITEST)/
+  /^(API_TOKENS|EXPORT_|INGEST_|KAFKA|MONGODB_URI|REDIS_URL|ANONYMIZE_|FAKER_|LOG_|SYNC_|TWINBOX_DATA|TWO_WAY|HOST$|PORT$|npm_|NODE_OPTIONS|VITEST)/
 
 /**
  * What a fresh shell would have, with the compiled modules kept between starts, and a free port for each app. Without a
