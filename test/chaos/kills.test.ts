@@ -33,7 +33,7 @@ const load = {
 const runUntilKilled = (app: AppProcess) =>
   Effect.gen(function* () {
     const isEarly = (yield* Random.next) < earlyShare
-    if (!isEarly) yield* Effect.promise(() => app.waitFor(/running: generator, ingest, relay/))
+    if (!isEarly) yield* Effect.promise(() => app.waitFor(/running: generator, ingest, sync, relay/))
     const moment = yield* Random.nextIntBetween(0, isEarly ? earlyMillis : latestMillis)
     yield* Effect.sleep(Duration.millis(moment))
     app.signal("SIGKILL")

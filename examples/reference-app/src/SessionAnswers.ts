@@ -2,6 +2,7 @@ import { Backoff } from "@twinbox/outbox"
 import { Cause, Clock, Context, Data, Duration, Effect, Either, Layer, Metric, Option } from "effect"
 import * as Correlation from "./Correlation.ts"
 import * as IngestMetrics from "./IngestMetrics.ts"
+import * as LeftBehind from "./LeftBehind.ts"
 import * as RequestId from "./RequestId.ts"
 import { type SessionMessage, decode } from "./SessionMessage.ts"
 import * as SessionReply from "./SessionReply.ts"
@@ -48,6 +49,7 @@ const refused = (answer: SessionReply.Answer): Answered => ({ answer, outcome: o
 
 const make = Effect.gen(function* () {
   const writes = yield* SessionWrites
+  const leftBehind = yield* LeftBehind.make(tryFor)
 
   const saved = (message: SessionMessage, sessionId: string, requestId: string) =>
     writes.save(message, { sessionId, requestId }).pipe(
@@ -55,8 +57,8 @@ const make = Effect.gen(function* () {
         mayHelp(error) ? Effect.logDebug(`a message is tried again: ${error.message}`) : Effect.void
       ),
       Effect.retry({ while: mayHelp, schedule: Backoff.between("50 millis", "1 second") }),
-      // A driver that waits is not to be interrupted: it is left behind. To save the same again does no harm.
-      Effect.disconnect,
+      // A driver that waits is not to be interrupted. To save the same again does no harm.
+      leftBehind.run,
       Effect.timeoutFail({ duration: tryFor, onTimeout: () => new TakesTooLong() }),
       Effect.matchCauseEffect({
         onSuccess: (outcome) => {
@@ -108,4 +110,4 @@ const make = Effect.gen(function* () {
   })
 })
 
-export const layer: Layer.Layer<SessionAnswers, never, SessionWrites> = Layer.effect(SessionAnswers, make)
+export const layer: Layer.Layer<SessionAnswers, never, SessionWrites> = Layer.scoped(SessionAnswers, make)
