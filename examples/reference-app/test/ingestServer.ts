@@ -44,7 +44,6 @@ export const startIngest = (options: Options = {}) =>
     const logs: Array<string> = []
     const logging = collecting(logs)
     const signal = yield* Deferred.make<void>()
-    const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
     const mongoLayer = MongoOutbox.layer({
       uri: Redacted.make(mongo.uri),
       database: mongo.database,
@@ -60,6 +59,8 @@ export const startIngest = (options: Options = {}) =>
       Layer.mergeAll(mongoLayer, Readiness.layer, RoleFailures.layer, StatusBoard.layer, stopSignal)
     ).pipe(Layer.provideMerge(settings(options)), Layer.provide(logging))
     const shared = yield* Layer.build(services)
+    // Ends before them: a client that is closed in the middle of a transaction leaves its locks behind for a minute.
+    const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
     const memo = yield* Layer.makeMemoMap
     const role = Layer.merge(IngestRole.layer, OperationsServer.layer).pipe(
       Layer.provideMerge(OpenAccess.listener),
