@@ -21,6 +21,8 @@ const ids = (count: number): ReadonlyArray<string> => Array.from({ length: count
 
 /** Server error code that drivers try again: https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml */
 const interruptedAtShutdown = 11_600
+/** One by which the driver does not take the server for lost: it would wait for the next heartbeat, up to ten seconds. */
+const interrupted = 11_601
 
 /** Waits for a line. */
 const logged = (logs: ReadonlyArray<string>, pattern: RegExp) =>
@@ -190,7 +192,7 @@ describe("Messages of a session", () => {
       const client = yield* open("s1")
       yield* failNext(database, 5, {
         failCommands: ["insert", "commitTransaction"],
-        errorCode: interruptedAtShutdown
+        errorCode: interrupted
       })
       for (const id of ["a", "b", "c"]) client.send(trackMessage(id))
       const replies = yield* Effect.promise(() => client.received(3))
