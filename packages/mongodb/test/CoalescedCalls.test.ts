@@ -140,4 +140,32 @@ describe("Calls of fibers of one transaction", () => {
       expect(yield* ids).toEqual(["b"])
     })
   )
+
+  it.scopedLive("are waited for when they are interrupted while they are made: no abort overtakes them", () =>
+    Effect.gen(function* () {
+      const { database, ids, run } = yield* setUp
+      const begun = yield* Deferred.make<void>()
+      const release = yield* Deferred.make<void>()
+      const call = CoalescedCalls.make<string, void, MongoError.MongoError>({
+        idOf: (id) => id,
+        run: (called) =>
+          Effect.gen(function* () {
+            yield* Deferred.succeed(begun, undefined)
+            yield* Deferred.await(release)
+            yield* Transaction.use((session) =>
+              database.db.collection<Doc>("docs").insertOne({ _id: "a" }, { session })
+            )
+            return called.map(() => Exit.void)
+          })
+      })
+      const running = yield* Effect.fork(run(call("a")))
+      yield* Deferred.await(begun)
+      const interrupting = yield* Effect.fork(Fiber.interrupt(running))
+      yield* Effect.repeatN(Effect.yieldNow(), 20)
+      expect((yield* Fiber.poll(running))._tag).toBe("None")
+      yield* Deferred.succeed(release, undefined)
+      expect(Exit.isInterrupted(yield* Fiber.join(interrupting))).toBe(true)
+      expect(yield* ids).toEqual([])
+    })
+  )
 })
