@@ -129,9 +129,9 @@ export const make = (
       )
       yield* Metric.incrementBy(metrics.delivered, confirmed.length)
       yield* Metric.incrementBy(metrics.rejected, rejections.length)
-      for (const { message } of answered) {
-        const letter = dead.find(({ messageId }) => messageId === message.id)
-        if (letter !== undefined) yield* Lane.noteDead(state, message, letter)
+      for (const letter of dead) {
+        const refused = answered.find(({ message }) => message.id === letter.messageId)
+        if (refused !== undefined) yield* Lane.noteDead(state, refused.message, letter)
       }
       Lane.noteParked(state, stops.keys())
     })
