@@ -1,5 +1,6 @@
 import { ExportAudit } from "@twinbox/exporter"
-import { MongoDatabase, MongoError, MongoIndexes } from "@twinbox/mongodb"
+import type { MongoError } from "@twinbox/mongodb"
+import { MongoCall, MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
 import { Duration, Effect, Layer } from "effect"
 
 /** Who did what to which export, for as long as somebody keeps it. No value of a record is in it. */
@@ -12,10 +13,9 @@ const make = Effect.gen(function* () {
   const { db } = yield* MongoDatabase.MongoDatabase
   yield* MongoIndexes.ensureCollections([collection])
   const trail = db.collection(collection)
-  yield* Effect.tryPromise({
-    try: () => trail.createIndexes([{ key: { exportId: 1, when: 1 } }, { key: { who: 1, when: 1 } }]),
-    catch: MongoError.fromDriver
-  })
+  yield* MongoCall.attempt(() =>
+    trail.createIndexes([{ key: { exportId: 1, when: 1 } }, { key: { who: 1, when: 1 } }])
+  )
   return {
     record: ({ when, ...entry }: ExportAudit.AuditRecord) =>
       Effect.tryPromise(() => trail.insertOne({ ...entry, when: new Date(when) })).pipe(

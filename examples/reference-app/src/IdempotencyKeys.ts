@@ -1,4 +1,5 @@
-import { MongoDatabase, MongoError, MongoIndexes, Transaction } from "@twinbox/mongodb"
+import type { MongoError } from "@twinbox/mongodb"
+import { MongoCall, MongoDatabase, MongoIndexes, Transaction } from "@twinbox/mongodb"
 import type { Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Duration, Effect, Option } from "effect"
 import type { IdempotencyKey } from "./IdempotencyKey.ts"
@@ -21,8 +22,6 @@ export const collection = "idempotency_keys"
 /** How long a key is remembered. */
 const keptFor = Duration.hours(24)
 
-const attempt = <A>(call: () => Promise<A>) => Effect.tryPromise({ try: call, catch: MongoError.fromDriver })
-
 /** The keys that were used, in MongoDB. */
 export interface IdempotencyKeys {
   /** Notes a use in the open transaction, which it ends with `DuplicateKey` of this collection when the key was used. */
@@ -41,7 +40,7 @@ export const make: Effect.Effect<IdempotencyKeys, MongoError.MongoError, MongoDa
     const { db } = yield* MongoDatabase.MongoDatabase
     yield* MongoIndexes.ensureCollections([collection])
     const records = db.collection<UseRecord>(collection)
-    yield* attempt(() => records.createIndex({ expireAt: 1 }, { expireAfterSeconds: 0 }))
+    yield* MongoCall.attempt(() => records.createIndex({ expireAt: 1 }, { expireAfterSeconds: 0 }))
     return {
       note: ({ digest, key }, use) =>
         Effect.asVoid(
@@ -59,7 +58,7 @@ export const make: Effect.Effect<IdempotencyKeys, MongoError.MongoError, MongoDa
         ),
       find: ({ digest, key }) =>
         Effect.map(
-          attempt(() => records.findOne({ _id: key }, { readConcern: { level: "majority" } })),
+          MongoCall.attempt(() => records.findOne({ _id: key }, { readConcern: { level: "majority" } })),
           (record) =>
             Option.map(Option.fromNullable(record), ({ createdAt, uid, version, ...found }) => ({
               uid,

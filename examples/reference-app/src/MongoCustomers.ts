@@ -1,4 +1,5 @@
-import { MongoDatabase, MongoError, Transaction } from "@twinbox/mongodb"
+import type { MongoError } from "@twinbox/mongodb"
+import { MongoCall, MongoDatabase, Transaction } from "@twinbox/mongodb"
 import type { NotFound, ReadError, WriteError } from "@twinbox/repository"
 import { Clock, Context, Effect, Layer, Option } from "effect"
 import { ObjectId } from "mongodb"
@@ -61,16 +62,14 @@ const filterOf = ({ after, email }: Page) => ({
 
 /** Finds customers by their e-mail, in the order of pages. */
 const ensureIndex = Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
-  Effect.tryPromise({
-    try: () =>
-      db
-        .collection(customerCollection)
-        .createIndex(
-          { email: 1, _id: 1 },
-          { name: "email", partialFilterExpression: { email: { $exists: true } } }
-        ),
-    catch: MongoError.fromDriver
-  })
+  MongoCall.attempt(() =>
+    db
+      .collection(customerCollection)
+      .createIndex(
+        { email: 1, _id: 1 },
+        { name: "email", partialFilterExpression: { email: { $exists: true } } }
+      )
+  )
 )
 
 const isKeyUsed = (error: WriteError): error is MongoError.DuplicateKey =>

@@ -1,5 +1,6 @@
 import type { AnonymizerError } from "@twinbox/anonymize"
-import { CoalescedCalls, MongoDatabase, MongoError, MongoIndexes, Transaction } from "@twinbox/mongodb"
+import type { MongoError } from "@twinbox/mongodb"
+import { CoalescedCalls, MongoCall, MongoDatabase, MongoIndexes, Transaction } from "@twinbox/mongodb"
 import type { Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Effect, Exit } from "effect"
 import type { PseudonymKey } from "./PseudonymKey.ts"
@@ -31,10 +32,7 @@ const index = { key: { session_id: 1, sequence: 1 }, name: "session_id_sequence"
 const ensure = Effect.gen(function* () {
   const { db } = yield* MongoDatabase.MongoDatabase
   yield* MongoIndexes.ensureCollections(Object.values(collections))
-  yield* Effect.tryPromise({
-    try: () => db.collection(collections.events).createIndexes([index]),
-    catch: MongoError.fromDriver
-  })
+  yield* MongoCall.attempt(() => db.collection(collections.events).createIndexes([index]))
 })
 
 /** Keeps sessions and their events. */

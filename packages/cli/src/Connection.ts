@@ -1,5 +1,6 @@
 import { Options } from "@effect/cli"
-import { MongoDatabase, MongoError, MongoIndexes, MongoOutboxAdmin } from "@twinbox/mongodb"
+import type { MongoError} from "@twinbox/mongodb";
+import { MongoCall, MongoDatabase, MongoIndexes, MongoOutboxAdmin } from "@twinbox/mongodb"
 import type { OutboxAdmin } from "@twinbox/outbox"
 import { Config, Effect, Layer, Option, type Redacted } from "effect"
 import { Failed, UsageError } from "./CommandError.ts"
@@ -42,10 +43,9 @@ const uriOf = (given: Given) =>
 /** A name that was mistyped must not become a new, empty outbox. */
 const checkOutbox = Effect.gen(function* () {
   const { db } = yield* MongoDatabase.MongoDatabase
-  const found = yield* Effect.tryPromise({
-    try: () => db.listCollections({ name: MongoIndexes.collections.outbox }, { nameOnly: true }).toArray(),
-    catch: MongoError.fromDriver
-  })
+  const found = yield* MongoCall.attempt(() =>
+    db.listCollections({ name: MongoIndexes.collections.outbox }, { nameOnly: true }).toArray()
+  )
   if (found.length === 0) {
     yield* new Failed({
       message: `database '${db.databaseName}' holds no outbox: name the one that does with --database or in the connection string`

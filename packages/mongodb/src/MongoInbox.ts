@@ -2,8 +2,9 @@ import { Inbox, InboxError } from "@twinbox/outbox"
 import { type Context, Effect, Exit, Layer } from "effect"
 import type { AnyBulkWriteOperation, Collection, Document } from "mongodb"
 import * as CoalescedCalls from "./CoalescedCalls.ts"
+import * as MongoCall from "./MongoCall.ts"
 import { MongoDatabase } from "./MongoDatabase.ts"
-import * as MongoError from "./MongoError.ts"
+import type * as MongoError from "./MongoError.ts"
 import * as MongoIndexes from "./MongoIndexes.ts"
 import * as Transaction from "./Transaction.ts"
 
@@ -45,8 +46,6 @@ const current = Effect.mapError(
   () => new InboxError.InboxError({ reason: "WrongTransaction", operation: "once" })
 )
 
-const attempt = <A>(call: () => Promise<A>) => Effect.tryPromise({ try: call, catch: MongoError.fromDriver })
-
 /**
  * Makes the inbox's collection and the index by which its records expire. Safe to run from several processes at
  * once and to run again.
@@ -56,7 +55,7 @@ const attempt = <A>(call: () => Promise<A>) => Effect.tryPromise({ try: call, ca
 export const ensure: Effect.Effect<void, MongoError.MongoError, MongoDatabase> = Effect.gen(function* () {
   const { db } = yield* MongoDatabase
   yield* MongoIndexes.ensureCollections([collection])
-  yield* attempt(() =>
+  yield* MongoCall.attempt(() =>
     db.collection(collection).createIndex({ expireAt: 1 }, { name: "expiry", expireAfterSeconds: 0 })
   )
 })

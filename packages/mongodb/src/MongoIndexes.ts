@@ -1,8 +1,9 @@
 import { Backoff, Slot } from "@twinbox/outbox"
 import { Effect, Schedule } from "effect"
 import type { Db, Document, IndexDescription } from "mongodb"
+import * as MongoCall from "./MongoCall.ts"
 import { MongoDatabase } from "./MongoDatabase.ts"
-import * as MongoError from "./MongoError.ts"
+import type * as MongoError from "./MongoError.ts"
 import * as OutboxRecord from "./OutboxRecord.ts"
 
 /** Names of the outbox's collections. */
@@ -97,8 +98,6 @@ const validators: Readonly<Record<string, Document>> = {
   }
 }
 
-const attempt = <A>(call: () => Promise<A>) => Effect.tryPromise({ try: call, catch: MongoError.fromDriver })
-
 const namespaceExists = 48
 
 const backgroundOperationInProgress = 12_587
@@ -115,7 +114,7 @@ export const ensureCollections = (names: ReadonlyArray<string>) =>
     Effect.forEach(
       names,
       (name) =>
-        attempt(() => db.createCollection(name)).pipe(
+        MongoCall.attempt(() => db.createCollection(name)).pipe(
           Effect.catchIf(
             (error) => error._tag === "Refused" && error.code === namespaceExists,
             () => Effect.void
@@ -128,20 +127,21 @@ export const ensureCollections = (names: ReadonlyArray<string>) =>
 const ensureValidators = (db: Db) =>
   Effect.forEach(
     Object.entries(validators),
-    ([name, validator]) => attempt(() => db.command({ collMod: name, validator, validationLevel: "strict" })),
+    ([name, validator]) =>
+      MongoCall.attempt(() => db.command({ collMod: name, validator, validationLevel: "strict" })),
     { discard: true }
   )
 
 const ensureIndexes = (db: Db) =>
   Effect.forEach(
     Object.entries(indexes),
-    ([name, wanted]) => attempt(() => db.collection(name).createIndexes([...wanted])),
+    ([name, wanted]) => MongoCall.attempt(() => db.collection(name).createIndexes([...wanted])),
     { discard: true }
   )
 
 /** Inserts those documents whose `_id` is not there yet. */
 const ensureDocuments = (db: Db, name: string, documents: ReadonlyArray<{ readonly _id: string | number }>) =>
-  attempt(() =>
+  MongoCall.attempt(() =>
     db.collection<{ _id: string | number }>(name).bulkWrite(
       documents.map((document) => ({
         updateOne: {
@@ -163,7 +163,7 @@ const withoutId = ({ _id, ...rest }: { readonly _id: string | number }): Documen
 const upgradeDocuments = (db: Db) =>
   Effect.all(
     [
-      attempt(() =>
+      MongoCall.attempt(() =>
         db
           .collection(collections.leases)
           .updateMany(
@@ -171,12 +171,12 @@ const upgradeDocuments = (db: Db) =>
             { $set: { suspect: false, changes: 0 }, $unset: { clean: "", writes: "" } }
           )
       ),
-      attempt(() =>
+      MongoCall.attempt(() =>
         db
           .collection(collections.sinks)
           .updateMany({ isMirror: { $exists: false } }, { $set: { isMirror: false } })
       ),
-      attempt(() =>
+      MongoCall.attempt(() =>
         db.collection(collections.dead).updateMany({ history: { $exists: false } }, { $set: { history: [] } })
       )
     ],
@@ -184,12 +184,12 @@ const upgradeDocuments = (db: Db) =>
   )
 
 const storedVersion = (db: Db) =>
-  attempt(() =>
+  MongoCall.attempt(() =>
     db.collection<{ _id: string; version: number }>(collections.schema).findOne({ _id: "outbox" })
   ).pipe(Effect.map((document) => document?.version ?? 0))
 
 const storeVersion = (db: Db) =>
-  attempt(() =>
+  MongoCall.attempt(() =>
     db
       .collection<{ _id: string; version: number }>(collections.schema)
       .updateOne({ _id: "outbox" }, { $set: { version } }, { upsert: true })

@@ -2,7 +2,7 @@ import { OutboxError, type OutboxStore } from "@twinbox/outbox"
 import { type Context, Effect } from "effect"
 import type { Binary, Document, MongoClient } from "mongodb"
 import { majority, type LeaseRecord, type MongoCollections } from "./MongoCollections.ts"
-import * as MongoError from "./MongoError.ts"
+import * as MongoCall from "./MongoCall.ts"
 import type { MongoFence } from "./MongoFence.ts"
 import * as MongoView from "./MongoView.ts"
 import { attempt, stale, toOutboxError } from "./StoreError.ts"
@@ -56,14 +56,12 @@ export const make = (
 
   const join: Store["join"] = (owner, leaseMillis) =>
     Effect.flatMap(fence.enter(owner), (session) =>
-      Effect.tryPromise({
-        try: () =>
-          relays.insertOne(
-            { _id: owner, counter: 1, leaseMillis, leaving: false, writes: 0, session },
-            majority
-          ),
-        catch: MongoError.fromDriver
-      }).pipe(
+      MongoCall.attempt(() =>
+        relays.insertOne(
+          { _id: owner, counter: 1, leaseMillis, leaving: false, writes: 0, session },
+          majority
+        )
+      ).pipe(
         Effect.catchTag("DuplicateKey", () => hasJoined(owner, session)),
         Effect.mapError(toOutboxError("join")),
         Effect.asVoid
@@ -101,10 +99,9 @@ export const make = (
     Effect.ignore(Effect.tryPromise(() => client.db("admin").command({ killSessions: [{ id: session }] })))
 
   const remove = ({ counter, owner }: Pick<OutboxStore.Member, "owner" | "counter">) =>
-    Effect.tryPromise({
-      try: () => relays.deleteOne({ _id: owner, counter }, { maxTimeMS: expelWithinMillis, ...majority }),
-      catch: MongoError.fromDriver
-    }).pipe(
+    MongoCall.attempt(() =>
+      relays.deleteOne({ _id: owner, counter }, { maxTimeMS: expelWithinMillis, ...majority })
+    ).pipe(
       Effect.mapError((error) =>
         error._tag === "Refused" && error.code === maxTimeExpired
           ? new OutboxError.OutboxError({ reason: "Unavailable", operation: "expel", cause: error })

@@ -1,4 +1,5 @@
 export * as CoalescedCalls from "./CoalescedCalls.ts"
+export * as MongoCall from "./MongoCall.ts"
 export * as MongoDatabase from "./MongoDatabase.ts"
 export * as MongoError from "./MongoError.ts"
 export * as MongoInbox from "./MongoInbox.ts"

@@ -1,4 +1,4 @@
-import { MongoError, Transaction } from "@twinbox/mongodb"
+import { MongoCall, MongoError, Transaction } from "@twinbox/mongodb"
 import { Transaction as OutboxTransaction } from "@twinbox/outbox"
 import { Chunk, Effect, Either, Option, Stream } from "effect"
 import type { ClientSession, Collection, Filter, FindOptions, Sort } from "mongodb"
@@ -37,7 +37,7 @@ const reading = <A>(read: (session: ClientSession | undefined) => Promise<A>) =>
   Effect.flatMap(Effect.serviceOption(OutboxTransaction.Transaction), (transaction) =>
     Option.isSome(transaction)
       ? Effect.provideService(Transaction.use(read), OutboxTransaction.Transaction, transaction.value)
-      : Effect.tryPromise({ try: () => read(undefined), catch: MongoError.fromDriver })
+      : MongoCall.attempt(() => read(undefined))
   ).pipe(Effect.mapError(toReadError))
 
 export const make = <A, I>(

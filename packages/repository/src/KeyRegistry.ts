@@ -1,5 +1,6 @@
 import type { AnonymizeKey } from "@twinbox/anonymize"
-import { MongoDatabase, MongoError } from "@twinbox/mongodb"
+import type { MongoError } from "@twinbox/mongodb"
+import { MongoCall, MongoDatabase } from "@twinbox/mongodb"
 import { type Context, Effect } from "effect"
 import { KeyMismatch } from "./RepositoryError.ts"
 
@@ -17,17 +18,15 @@ export const verify = (
 ): Effect.Effect<void, KeyMismatch | MongoError.MongoError, MongoDatabase.MongoDatabase> =>
   Effect.gen(function* () {
     const { db } = yield* MongoDatabase.MongoDatabase
-    const record = yield* Effect.tryPromise({
-      try: () =>
-        db
-          .collection<KeyRecord>(collectionName)
-          .findOneAndUpdate(
-            { _id: key.version },
-            { $setOnInsert: { check: key.check } },
-            { upsert: true, returnDocument: "after", writeConcern: { w: "majority" } }
-          ),
-      catch: MongoError.fromDriver
-    })
+    const record = yield* MongoCall.attempt(() =>
+      db
+        .collection<KeyRecord>(collectionName)
+        .findOneAndUpdate(
+          { _id: key.version },
+          { $setOnInsert: { check: key.check } },
+          { upsert: true, returnDocument: "after", writeConcern: { w: "majority" } }
+        )
+    )
     if (record?.check !== key.check) return yield* new KeyMismatch({ keyVersion: key.version })
     return undefined
   })
@@ -40,9 +39,6 @@ export const newest = ({
   MongoError.MongoError
 > =>
   Effect.map(
-    Effect.tryPromise({
-      try: () => db.collection<KeyRecord>(collectionName).findOne({}, { sort: { _id: -1 } }),
-      catch: MongoError.fromDriver
-    }),
+    MongoCall.attempt(() => db.collection<KeyRecord>(collectionName).findOne({}, { sort: { _id: -1 } })),
     (record) => record?._id ?? 0
   )

@@ -1,5 +1,6 @@
 import { type AnonymizeKey, Anonymizer, type AnonymizerError, type AnonymizerOf } from "@twinbox/anonymize"
-import { MongoDatabase, MongoError, MongoIndexes } from "@twinbox/mongodb"
+import type { MongoError } from "@twinbox/mongodb"
+import { MongoCall, MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
 import { Key, type Outbox, type Topic } from "@twinbox/outbox"
 import { type Context, Effect, type Schema } from "effect"
 import * as DocumentCodec from "./DocumentCodec.ts"
@@ -53,17 +54,15 @@ const checkDefinition = (schema: Schema.Schema.AnyNoContext, stream: string) => 
 /** Notes where the versions of a stream's keys are: who requeues dead letters of mirrors looks for newer ones there. */
 const registerStream = (stream: string, { originals, tombstones }: WriteBatch.CollectionNames) =>
   Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
-    Effect.tryPromise({
-      try: () =>
-        db
-          .collection<{ readonly _id: string }>(MongoIndexes.collections.streams)
-          .updateOne(
-            { _id: stream },
-            { $set: { collection: originals, tombstones } },
-            { upsert: true, writeConcern: { w: "majority" } }
-          ),
-      catch: MongoError.fromDriver
-    })
+    MongoCall.attempt(() =>
+      db
+        .collection<{ readonly _id: string }>(MongoIndexes.collections.streams)
+        .updateOne(
+          { _id: stream },
+          { $set: { collection: originals, tombstones } },
+          { upsert: true, writeConcern: { w: "majority" } }
+        )
+    )
   )
 
 /** Compiles the Schema, and makes what is needed in the database. */

@@ -1,4 +1,4 @@
-import { type MongoError, Transaction } from "@twinbox/mongodb"
+import { MongoCall, type MongoError, Transaction } from "@twinbox/mongodb"
 import { Effect } from "effect"
 import { BSON, type Collection, type FindOptions } from "mongodb"
 import type { RepositoryParts } from "../RepositoryParts.ts"
@@ -6,7 +6,6 @@ import type { Current, StoredDocument, StoredTwin, Tombstone } from "../StoredDo
 import * as Difference from "./Difference.ts"
 import * as IdRange from "./IdRange.ts"
 import * as IdText from "./IdText.ts"
-import { attempt } from "./MongoCall.ts"
 
 /** An id whose original and twin are not in step. */
 export interface Finding {
@@ -103,10 +102,10 @@ export const make = (
 
   const page: Comparison["page"] = (range, limit) =>
     Effect.gen(function* () {
-      const read = yield* attempt(() => IdRange.read(originals, range, limit))
+      const read = yield* MongoCall.attempt(() => IdRange.read(originals, range, limit))
       const upTo = { from: range.from, to: read.rest ?? range.to }
       const ids = read.documents.map(({ _id }) => _id)
-      const [besides, buried] = yield* attempt(() =>
+      const [besides, buried] = yield* MongoCall.attempt(() =>
         Promise.all([IdRange.read(twins, upTo, limit * twinsPerOriginal), findIn(tombstones, ids, newest)])
       )
       const found = byId(read.documents)
@@ -122,7 +121,7 @@ export const make = (
 
   const ids: Comparison["ids"] = (wanted) =>
     Effect.map(
-      attempt(() =>
+      MongoCall.attempt(() =>
         Promise.all([
           findIn(originals, wanted, newest),
           findIn(twins, wanted, newest),

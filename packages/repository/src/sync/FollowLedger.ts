@@ -1,8 +1,7 @@
-import type { MongoError } from "@twinbox/mongodb"
+import { MongoCall, type MongoError } from "@twinbox/mongodb"
 import { Effect } from "effect"
 import type { Db, Document } from "mongodb"
 import type { Position } from "./ChangeFeed.ts"
-import { attempt } from "./MongoCall.ts"
 
 /** How far a collection has been followed, and by whom. */
 export interface FollowRecord {
@@ -44,14 +43,14 @@ export const make = (db: Db, collection: string): FollowLedger => {
   const follow = db.collection<FollowRecord>(collectionName)
   return {
     owner: Effect.map(
-      attempt(() =>
+      MongoCall.attempt(() =>
         follow.findOneAndUpdate({ _id: collection }, { $setOnInsert: { owner: null, epoch: 0 } }, created)
       ),
       (record) => record?.owner ?? null
     ),
     claim: (owner, instead) =>
       Effect.map(
-        attempt(() =>
+        MongoCall.attempt(() =>
           follow.findOneAndUpdate(
             { _id: collection, owner: instead },
             { $set: { owner }, $inc: { epoch: 1 } },
@@ -63,13 +62,13 @@ export const make = (db: Db, collection: string): FollowLedger => {
     save: ({ epoch }, state) => {
       const update: Document = { $set: state }
       return Effect.map(
-        attempt(() => follow.updateOne({ _id: collection, epoch }, update, majority)),
+        MongoCall.attempt(() => follow.updateOne({ _id: collection, epoch }, update, majority)),
         ({ matchedCount }) => matchedCount === 1
       )
     },
     reindexed: (run) =>
       Effect.asVoid(
-        attempt(() => follow.updateOne({ _id: collection, run }, { $unset: { run: "" } }, majority))
+        MongoCall.attempt(() => follow.updateOne({ _id: collection, run }, { $unset: { run: "" } }, majority))
       )
   }
 }

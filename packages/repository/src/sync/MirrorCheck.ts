@@ -1,3 +1,4 @@
+import { MongoCall } from "@twinbox/mongodb"
 import { createHash } from "node:crypto"
 import { Key, MirrorView } from "@twinbox/outbox"
 import { Array as Arr, Effect, Either, Stream } from "effect"
@@ -14,7 +15,6 @@ import type { CollectionNames } from "../WriteBatch.ts"
 import type { Sync } from "../WritePlan.ts"
 import type { ComparedPage, Finding } from "./Comparison.ts"
 import * as IdRange from "./IdRange.ts"
-import { attempt } from "./MongoCall.ts"
 import type { SyncError } from "./SyncError.ts"
 import type { VerifySource } from "./Verify.ts"
 
@@ -76,7 +76,9 @@ export const make = (
   }
 
   const findIn = (found: Collection<StoredDocument>, ids: ReadonlyArray<string>) =>
-    attempt(() => found.find({ _id: { $in: [...ids] } }, { readConcern: { level: "majority" } }).toArray())
+    MongoCall.attempt(() =>
+      found.find({ _id: { $in: [...ids] } }, { readConcern: { level: "majority" } }).toArray()
+    )
 
   const compare = (
     ids: ReadonlyArray<string>,
@@ -117,7 +119,7 @@ export const make = (
 
   const page: VerifySource<MirrorFinding>["page"] = (range, limit) =>
     Effect.gen(function* () {
-      const read = yield* attempt(() => IdRange.read(documents, range, limit))
+      const read = yield* MongoCall.attempt(() => IdRange.read(documents, range, limit))
       const expected = read.documents.flatMap(expectedOf)
       const findings = yield* inParts(expected, compareSome)
       return { examined: read.documents.length, findings, rest: read.rest }

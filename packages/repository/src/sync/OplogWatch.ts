@@ -1,7 +1,6 @@
-import type { MongoError } from "@twinbox/mongodb"
+import { MongoCall, type MongoError } from "@twinbox/mongodb"
 import { Effect } from "effect"
 import type { MongoClient, Timestamp } from "mongodb"
-import { attempt } from "./MongoCall.ts"
 
 /** What the oplog holds, in seconds of the cluster's time. */
 export interface OplogWindow {
@@ -21,7 +20,7 @@ export const window = (client: MongoClient): Effect.Effect<OplogWindow, MongoErr
   const end = (direction: 1 | -1) =>
     oplog.findOne({}, { sort: { $natural: direction }, projection: { ts: 1 } })
   return Effect.map(
-    attempt(() => Promise.all([end(1), end(-1)])),
+    MongoCall.attempt(() => Promise.all([end(1), end(-1)])),
     ([oldest, newest]) => ({ oldestSeconds: secondsOf(oldest), newestSeconds: secondsOf(newest) })
   )
 }

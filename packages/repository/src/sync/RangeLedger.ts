@@ -1,9 +1,8 @@
-import { type MongoDatabase, type MongoError, Transaction } from "@twinbox/mongodb"
+import { MongoCall, type MongoDatabase, type MongoError, Transaction } from "@twinbox/mongodb"
 import { type Context, Effect } from "effect"
 import { type Document, Timestamp } from "mongodb"
 import type { StoredDocument } from "../StoredDocument.ts"
 import * as IdRange from "./IdRange.ts"
-import { attempt } from "./MongoCall.ts"
 import * as Tally from "./Tally.ts"
 
 /** One reindex of a collection, by however many instances. */
@@ -98,13 +97,13 @@ export const make = (
   const originals = db.collection<StoredDocument>(collection)
 
   const current = Effect.map(
-    attempt(() => runs.findOne({ _id: collection }, { readConcern: { level: "majority" } })),
+    MongoCall.attempt(() => runs.findOne({ _id: collection }, { readConcern: { level: "majority" } })),
     (run) => run ?? undefined
   )
 
   /** The cluster's next time. */
   const now = Effect.map(
-    attempt(() => db.command({ ping: 1 })),
+    MongoCall.attempt(() => db.command({ ping: 1 })),
     (reply) => following(reply["operationTime"] as Timestamp)
   )
 
@@ -139,8 +138,8 @@ export const make = (
       // Before the first look at the collection, or there could be changes that nobody learns of. The commit below is
       // acknowledged by a majority, so that reads of the run see at least all that was written before this time.
       const at = yield* now
-      const total = yield* attempt(() => originals.estimatedDocumentCount())
-      const parts = yield* attempt(() => IdRange.split(originals, rangeCount(total, batchSize)))
+      const total = yield* MongoCall.attempt(() => originals.estimatedDocumentCount())
+      const parts = yield* MongoCall.attempt(() => IdRange.split(originals, rangeCount(total, batchSize)))
       const run = Math.max((instead?.run ?? 0) + 1, least)
       const next: Run = { _id: collection, run, state: "open", at, total, ...rules }
       return yield* Transaction.runIn(database, replace(instead, next, parts))
@@ -148,13 +147,13 @@ export const make = (
 
   const owners: RangeLedger["owners"] = (run) =>
     Effect.map(
-      attempt(() => ranges.distinct("owner", { collection, run, isDone: false })),
+      MongoCall.attempt(() => ranges.distinct("owner", { collection, run, isDone: false })),
       (found) => found.filter((owner) => owner !== null)
     )
 
   const claim: RangeLedger["claim"] = (run, owner, gone) =>
     Effect.map(
-      attempt(() =>
+      MongoCall.attempt(() =>
         ranges.findOneAndUpdate(
           // A claim whose reply was lost has made a range the owner's, who knows nothing of it.
           { collection, run, isDone: false, owner: { $in: [null, owner, ...gone] } },
@@ -170,7 +169,7 @@ export const make = (
       Object.entries(tally).map(([name, amount]) => [`tally.${name}`, amount])
     )
     return Effect.map(
-      attempt(() =>
+      MongoCall.attempt(() =>
         ranges.updateOne(
           { _id, epoch },
           { $set: next === undefined ? { isDone: true, owner: null } : { from: next }, $inc: increments },
@@ -182,7 +181,7 @@ export const make = (
   }
 
   const finish: RangeLedger["finish"] = (run) =>
-    attempt(async () => {
+    MongoCall.attempt(async () => {
       if ((await ranges.findOne({ collection, run, isDone: false })) !== null) return false
       await runs.updateOne({ _id: collection, run }, { $set: { state: "done" } }, majority)
       return true
@@ -190,7 +189,7 @@ export const make = (
 
   const tally: RangeLedger["tally"] = (run) =>
     Effect.map(
-      attempt(() => ranges.find({ collection, run }, { projection: { tally: 1 } }).toArray()),
+      MongoCall.attempt(() => ranges.find({ collection, run }, { projection: { tally: 1 } }).toArray()),
       (found) => found.reduce((sum, range) => Tally.add(sum, range.tally), Tally.none)
     )
 

@@ -1,8 +1,7 @@
-import type { MongoError } from "@twinbox/mongodb"
+import { MongoCall, type MongoError } from "@twinbox/mongodb"
 import { Membership, MonotonicClock } from "@twinbox/outbox"
 import { Duration, Effect, Fiber, type Scope } from "effect"
 import type { Db } from "mongodb"
-import { attempt } from "./MongoCall.ts"
 
 /** An instance that takes part: its heartbeat document. */
 interface MemberRecord {
@@ -47,14 +46,14 @@ export const join = (
   const silence = new Membership.Silence()
 
   const beat = Effect.gen(function* () {
-    yield* attempt(() =>
+    yield* MongoCall.attempt(() =>
       members.updateOne(
         { _id: id },
         { $inc: { counter: 1 }, $set: { leaseMillis } },
         { upsert: true, ...majority }
       )
     )
-    const found = yield* attempt(() => members.find({ _id: { $ne: id } }).toArray())
+    const found = yield* MongoCall.attempt(() => members.find({ _id: { $ne: id } }).toArray())
     const others = found.map(({ _id, counter, leaseMillis }) => ({
       owner: _id,
       counter,
@@ -62,7 +61,9 @@ export const join = (
       leaving: false
     }))
     for (const { counter, owner } of silence.observe(others, yield* MonotonicClock.millis)) {
-      const { deletedCount } = yield* attempt(() => members.deleteOne({ _id: owner, counter }, majority))
+      const { deletedCount } = yield* MongoCall.attempt(() =>
+        members.deleteOne({ _id: owner, counter }, majority)
+      )
       if (deletedCount === 1)
         yield* Effect.logWarning(`a sync instance has fallen silent; its work is taken over`)
     }
@@ -75,7 +76,7 @@ export const join = (
     Effect.interruptible
   )
 
-  const leave = attempt(() => members.deleteOne({ _id: id }, majority))
+  const leave = MongoCall.attempt(() => members.deleteOne({ _id: id }, majority))
 
   return Effect.as(
     Effect.acquireRelease(Effect.zipRight(beat, Effect.forkDaemon(beating)), (fiber) =>
@@ -90,7 +91,7 @@ export const join = (
         owners.length === 0
           ? Effect.succeed([])
           : Effect.map(
-              attempt(() =>
+              MongoCall.attempt(() =>
                 members
                   .find(
                     { _id: { $in: owners.map(memberOf) } },

@@ -1,9 +1,9 @@
+import { MongoCall } from "@twinbox/mongodb"
 import { MonotonicClock } from "@twinbox/outbox"
 import { Duration, Effect, Option, Stream } from "effect"
 import type { StoredDocument } from "../StoredDocument.ts"
 import type { ComparedPage, Finding } from "./Comparison.ts"
 import * as IdRange from "./IdRange.ts"
-import { attempt } from "./MongoCall.ts"
 import { type Progress, ProgressMeter } from "./Progress.ts"
 import * as RangeLedger from "./RangeLedger.ts"
 import { patiently, type Reconciler } from "./Reconciler.ts"
@@ -141,9 +141,9 @@ export const run = <F extends Finding>(
   return Effect.gen(function* () {
     if (repair) yield* waiting(reconciler.checkKey)
     const documents = db.collection<StoredDocument>(source.collection)
-    const total = yield* waiting(attempt(() => documents.estimatedDocumentCount()))
+    const total = yield* waiting(MongoCall.attempt(() => documents.estimatedDocumentCount()))
     const ranges = yield* waiting(
-      attempt(() => IdRange.split(documents, RangeLedger.rangeCount(total, batchSize)))
+      MongoCall.attempt(() => IdRange.split(documents, RangeLedger.rangeCount(total, batchSize)))
     )
     const meter = new ProgressMeter()
     const tellProgress = Effect.flatMap(MonotonicClock.millis, (now) =>
