@@ -1,25 +1,14 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Anonymize, AnonymizeKey } from "@twinbox/anonymize"
-import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
+import { MongoDatabase } from "@twinbox/mongodb"
 import { OutboxStore, Relay } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
 import { TwinRepository, TwinTopic } from "@twinbox/repository"
-import { Effect, Fiber, Layer, Redacted, Schedule, Schema } from "effect"
-import { testMongo, testRedis } from "../setup/testServers.ts"
+import { Effect, Fiber, type Layer, Schedule, Schema } from "effect"
+import { mongoAndRedis } from "../setup/mongoAndRedis.ts"
 
 const Customer = Schema.Struct({ name: Schema.String.pipe(Anonymize.pseudonym) })
 const topic = TwinTopic.anonymized("customer", Customer)
-
-const Servers = Layer.unwrapScoped(
-  Effect.gen(function* () {
-    const { database, uri } = yield* testMongo
-    const { url } = yield* testRedis
-    return Layer.merge(
-      MongoOutbox.layer({ uri: Redacted.make(uri), database }),
-      RedisConnection.layer({ url: Redacted.make(url) })
-    )
-  })
-)
 
 const makeCustomers = Effect.gen(function* () {
   const key = yield* AnonymizeKey.make({ version: 1, secret: yield* AnonymizeKey.generate })
@@ -47,8 +36,8 @@ const mirrored = (id: string) =>
     redis.command(["HMGET", `customer:${id}`, "version", "json"])
   )
 
-const live = (name: string, test: Effect.Effect<void, unknown, Layer.Layer.Success<typeof Servers>>) =>
-  it.live(name, () => Effect.provide(test, Servers))
+const live = (name: string, test: Effect.Effect<void, unknown, Layer.Layer.Success<typeof mongoAndRedis>>) =>
+  it.live(name, () => Effect.provide(test, mongoAndRedis))
 
 describe("From the repository through the relay to Redis", () => {
   for (const drains of [[], ["created"], ["deleted"], ["created", "deleted"]]) {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Anonymize, AnonymizeKey } from "@twinbox/anonymize"
-import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
+import { MongoDatabase } from "@twinbox/mongodb"
 import { OutboxStore, Relay } from "@twinbox/outbox"
 import { MirrorView, RedisConnection, RedisMirror } from "@twinbox/redis"
 import { TwinRepository, TwinSync, TwinTopic } from "@twinbox/repository"
-import { Effect, Fiber, Layer, Redacted, Schedule, Schema } from "effect"
-import { testMongo, testRedis } from "../setup/testServers.ts"
+import { Effect, Fiber, type Layer, Schedule, Schema } from "effect"
+import { mongoAndRedis } from "../setup/mongoAndRedis.ts"
 
 const Customer = Schema.Struct({
   name: Schema.String.pipe(Anonymize.pseudonym),
@@ -15,17 +15,6 @@ const Customer = Schema.Struct({
 })
 const topic = TwinTopic.anonymized("customer", Customer)
 const originalTopic = TwinTopic.original("customer-original", Customer)
-
-const Servers = Layer.unwrapScoped(
-  Effect.gen(function* () {
-    const { database, uri } = yield* testMongo
-    const { url } = yield* testRedis
-    return Layer.merge(
-      MongoOutbox.layer({ uri: Redacted.make(uri), database }),
-      RedisConnection.layer({ url: Redacted.make(url) })
-    )
-  })
-)
 
 const views = ["anonymized", "original"] as const
 
@@ -69,8 +58,8 @@ const world = Effect.gen(function* () {
   return { customers, sync, mirrors, drain, redis, id: (at: number) => saved[at]?._id ?? "" }
 })
 
-const live = (name: string, test: Effect.Effect<void, unknown, Layer.Layer.Success<typeof Servers>>) =>
-  it.live(name, () => Effect.provide(test, Servers))
+const live = (name: string, test: Effect.Effect<void, unknown, Layer.Layer.Success<typeof mongoAndRedis>>) =>
+  it.live(name, () => Effect.provide(test, mongoAndRedis))
 
 describe("A comparison of a mirror with the database", () => {
   for (const view of views) {
@@ -139,7 +128,7 @@ describe("A comparison of a mirror with the database", () => {
       const { customers, drain, id, mirrors, sync } = yield* world
       for (const at of [1, 2, 3]) yield* customers.update(id(at), { visits: 99 })
       yield* customers.delete(id(4))
-      const context = yield* Effect.context<Layer.Layer.Success<typeof Servers>>()
+      const context = yield* Effect.context<Layer.Layer.Success<typeof mongoAndRedis>>()
       const delivered = yield* Effect.cached(Effect.orDie(Effect.provide(drain, context)))
       let looks = 0
       /** What it shows at the second look is what it has when the outbox is empty. */
