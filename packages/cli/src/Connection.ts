@@ -1,5 +1,5 @@
 import { Options } from "@effect/cli"
-import type { MongoError} from "@twinbox/mongodb";
+import type { MongoError } from "@twinbox/mongodb"
 import { MongoCall, MongoDatabase, MongoIndexes, MongoOutboxAdmin } from "@twinbox/mongodb"
 import type { OutboxAdmin } from "@twinbox/outbox"
 import { Config, Effect, Layer, Option, type Redacted } from "effect"
