@@ -1,10 +1,12 @@
+import { execFile } from "node:child_process"
+import { existsSync, readFileSync } from "node:fs"
 import { delimiter, join } from "node:path"
-import { existsSync } from "node:fs"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Schedule } from "effect"
 import { MongoClient } from "mongodb"
 import { appDatabase } from "../setup/appDatabase.ts"
 import { type AppProcess, endsWith, startApp, temporaryFolder } from "../setup/appProcess.ts"
+import { docExamples, stable } from "../setup/docExamples.ts"
 import { openSession, trackMessage } from "../setup/sessionClient.ts"
 import { describeKafka } from "../setup/testKafka.ts"
 
@@ -18,9 +20,9 @@ const baseOf = (app: AppProcess) =>
     ([, base = ""]) => base
   )
 
-const savedAs = (base: string, messageId: string) =>
+const savedAs = (base: string, sessionId: string, messageId: string) =>
   Effect.promise(async () => {
-    const client = await openSession(base, "s1")
+    const client = await openSession(base, sessionId)
     client.send(trackMessage(messageId))
     const [reply] = await client.received(1)
     client.close()
@@ -36,33 +38,77 @@ const collectionOf = (uri: string, name: string) =>
     (client) => client.db().collection<{ _id: string; sequence: number }>(name)
   )
 
+const read = (file: string): string => readFileSync(new URL(`../../docs/${file}`, import.meta.url), "utf8")
+
+const page = read("kafka.md")
+const [customers, sessions] = docExamples(page, "text")
+
+/** What sends the event that the second example reads. */
+const sending = /^```sh\n(node -e (?:(?!```).*\n)*)```$/m.exec(read("events.md"))?.[1] ?? ""
+
+const [, documentedArguments = ""] = /`npm start -- (--roles [a-z,]+)`/.exec(page) ?? []
+
+/** Where the documentation says that the app and its Kafka are. */
+const documentedApp = "127.0.0.1:3000"
+const [, documentedKafka = ""] = /Kafka: ready at (\S+)/.exec(page) ?? []
+
+/** Runs a block as a person would who pastes it into a terminal. */
+const run = (command: string) =>
+  Effect.async<string>((resume) => {
+    execFile("bash", ["-euo", "pipefail", "-c", command], { timeout: 60_000 }, (error, stdout, stderr) => {
+      resume(error === null ? Effect.succeed(stdout) : Effect.die(new Error(`${command}\n${stderr}`)))
+    })
+  })
+
+/** With placeholders for what differs from run to run. */
+const comparable = (printed: string): string =>
+  stable(printed)
+    .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "<time>")
+    .replace(/\b00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]\b/g, "<trace>")
+
+const stopsInTime = (app: AppProcess) =>
+  Effect.gen(function* () {
+    app.signal("SIGINT")
+    const [took] = yield* Effect.timed(endsWith(app, 0))
+    expect(Duration.toMillis(took)).toBeLessThan(stopWithinMillis)
+  })
+
 describeKafka("A Kafka of the app's own", () => {
   it.scopedLive(
-    "carries what is sent meanwhile as soon as it is up, stops with the app and goes on from where it was",
+    "carries what is sent meanwhile as soon as it is up, as docs/kafka.md prints it, stops with the app and goes on from where it was",
     () =>
       Effect.gen(function* () {
         const { env } = yield* appDatabase
-        const folder = yield* temporaryFolder
-        const options = { env: { ...env, KAFKA: "on" }, folder, args: sessionRoles }
-        const events = yield* collectionOf(env.MONGODB_URI, "session_events")
-        for (const run of [1, 2]) {
-          const app = yield* startApp(options)
-          const base = yield* baseOf(app)
-          expect(yield* savedAs(base, `m${run}`)).toBe("ack")
-          yield* Effect.promise(() => events.countDocuments()).pipe(
-            Effect.repeat({ until: (count) => count >= run, schedule: Schedule.spaced("100 millis") })
+        const options = { env: { ...env, KAFKA: "on" }, folder: yield* temporaryFolder }
+
+        const documented = yield* startApp({ ...options, args: documentedArguments.split(" ") })
+        const [, address = ""] = yield* Effect.promise(() => documented.waitFor(/HTTP: http:\/\/(\S+) has/))
+        yield* baseOf(documented)
+        expect(yield* run(sending.replaceAll(documentedApp, address))).toContain('"type":"ack"')
+        const [, brokers = ""] = yield* Effect.promise(() => documented.waitFor(/Kafka: ready at (\S+)/))
+        for (const example of [customers, sessions]) {
+          const command = example?.command ?? ""
+          const printed = yield* run(
+            command.replaceAll(documentedApp, address).replaceAll(documentedKafka, brokers)
           )
-          app.signal("SIGINT")
-          const [took] = yield* Effect.timed(endsWith(app, 0))
-          expect(Duration.toMillis(took)).toBeLessThan(stopWithinMillis)
+          expect(comparable(printed)).toBe(comparable(example?.expected ?? "nothing is documented"))
         }
+        yield* stopsInTime(documented)
+
+        const again = yield* startApp({ ...options, args: sessionRoles })
+        expect(yield* savedAs(yield* baseOf(again), "demo", "m-2")).toBe("ack")
+        const events = yield* collectionOf(env.MONGODB_URI, "session_events")
+        yield* Effect.promise(() => events.countDocuments()).pipe(
+          Effect.repeat({ until: (count) => count >= 2, schedule: Schedule.spaced("100 millis") })
+        )
+        yield* stopsInTime(again)
         const found = yield* Effect.promise(() => events.find().sort({ sequence: 1 }).toArray())
         expect(found.map(({ _id, sequence }) => [_id, Number(sequence)])).toEqual([
-          ["s1/m1", 1],
-          ["s1/m2", 2]
+          ["demo/m-1", 1],
+          ["demo/m-2", 2]
         ])
       }),
-    120_000
+    180_000
   )
 })
 
@@ -78,7 +124,7 @@ describe("Without Kafka", () => {
       const { env } = yield* appDatabase
       const withoutJava = { ...env, KAFKA: "on", PATH: pathWithoutJava, JAVA_HOME: "" }
       const app = yield* startApp({ env: withoutJava, args: sessionRoles })
-      expect(yield* savedAs(yield* baseOf(app), "m1")).toBe("ack")
+      expect(yield* savedAs(yield* baseOf(app), "s1", "m1")).toBe("ack")
       expect(app.output).toMatch(/running without consumer: There is no [Jj]ava/)
       yield* Effect.promise(() => app.waitFor(/status: /))
       app.signal("SIGINT")

@@ -5,8 +5,8 @@ import { Config, Duration, Effect, Option } from "effect"
 import { endsWith, startApp, summaryOf, temporaryFolder } from "../setup/appProcess.ts"
 import { allArrived, inspectCustomers } from "../setup/mirroredCustomers.ts"
 
-/** Seconds of load; 60 for a thorough run. */
-const loadSeconds = Config.withDefault(Config.integer("E2E_LOAD_SECONDS"), 12)
+/** Seconds of load after the first hundred customers; 60 for a thorough run. */
+const loadSeconds = Config.withDefault(Config.integer("E2E_LOAD_SECONDS"), 3)
 
 const stopWithinMillis = 5_000
 
@@ -41,7 +41,7 @@ describe("npm start", () => {
         const data = join(folder, ".data")
         const env = { TWINBOX_DATA: data, FAKER_FILLING_DELAY_MS: "20", LOG_FORMAT: "plain" }
         const app = yield* startApp({ env, folder, throughNpm: true })
-        yield* Effect.promise(() => app.waitFor(/status: customers [1-9]/))
+        yield* Effect.promise(() => app.waitFor(/status: customers [1-9][\d,]{2}/))
         yield* Effect.sleep(Duration.seconds(yield* loadSeconds))
 
         app.signal("SIGINT")

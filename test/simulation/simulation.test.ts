@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises"
-import { describe, expect, it } from "@effect/vitest"
+import { afterAll, beforeAll, describe, expect, it } from "@effect/vitest"
 import { bugs } from "./Planted.ts"
 import * as Simulation from "./Simulation.ts"
 
@@ -11,7 +11,9 @@ const runsPerBug = 400
 const breathEvery = 20
 
 // Faults are errors by the thousand: nobody looks at where they were made.
-Error.stackTraceLimit = 0
+const { stackTraceLimit } = Error
+beforeAll(() => void (Error.stackTraceLimit = 0))
+afterAll(() => void (Error.stackTraceLimit = stackTraceLimit))
 
 const seeds = (count: number) => Array.from({ length: count }, (_, at) => at + 1)
 

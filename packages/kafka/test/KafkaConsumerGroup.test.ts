@@ -1,15 +1,14 @@
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { expect, it } from "@effect/vitest"
-import { KafkaCluster } from "@twinbox/kafka"
 import { Effect, Fiber } from "effect"
 import type { MongoClient } from "mongodb"
 import { inject } from "vitest"
-import { describeKafka, ownKafka } from "../../../test/setup/testKafka.ts"
+import { describeKafka } from "../../../test/setup/testKafka.ts"
 import type { Settings } from "./consumerProcess.ts"
 import * as KafkaConsumerMetrics from "../src/KafkaConsumerMetrics.ts"
-import { counted, eventually, inOrder, key, rounds, worldAt, world } from "./testConsumer.ts"
-import { clusterOf, withAdmin } from "./testParts.ts"
+import { counted, eventually, inOrder, rounds, world } from "./testConsumer.ts"
+import { withAdmin } from "./testParts.ts"
 
 const program = new URL("consumerProcess.ts", import.meta.url).pathname
 
@@ -169,37 +168,6 @@ describeKafka("a consumer process", () => {
         yield* publish(rounds(6, 5, (id, sequence) => message(id, 40 + sequence)))
         yield* appliedAll(270)
         expect(yield* state).toEqual(inOrder(6, 45))
-      }),
-    120_000
-  )
-})
-
-describeKafka("a broker that goes away", () => {
-  it.scopedLive(
-    "and comes back finds its consumer at work again, with nothing lost or done twice",
-    () =>
-      Effect.gen(function* () {
-        const kafka = yield* ownKafka()
-        const { appliedAll, message, publishAt, start, state } = yield* worldAt(kafka.brokers, "away-", 2)
-        const cluster = KafkaCluster.make({
-          brokers: kafka.brokers.split(","),
-          requestTimeout: "3 seconds",
-          connectTimeout: "1 second"
-        })
-        const publish = yield* publishAt(clusterOf(kafka.brokers))
-        yield* publish(rounds(4, 10, message))
-        const consumer = yield* start({ cluster, sessionTimeout: "3 seconds" })
-        yield* appliedAll(40)
-        yield* kafka.kill("SIGKILL")
-        yield* eventually(Effect.map(consumer.ready, (is) => !is))
-        yield* kafka.start
-        yield* publish(rounds(4, 10, (id, sequence) => message(id, 10 + sequence))).pipe(
-          Effect.retry({ while: () => true })
-        )
-        yield* appliedAll(80)
-        expect(yield* state).toEqual(inOrder(4, 20))
-        yield* eventually(consumer.ready)
-        expect((yield* state).get(key(0))).toHaveLength(20)
       }),
     120_000
   )

@@ -10,7 +10,8 @@ import { DeliveryChecker, MessageFixture } from "@twinbox/testkit"
 import { Context, Duration, Effect, Fiber, Layer, Redacted, Schedule } from "effect"
 import { freePort } from "../../services/src/FreePort.ts"
 import { describeKafka, ownKafka } from "../../../test/setup/testKafka.ts"
-import { makeTopic, sinkAt, testSink } from "./testParts.ts"
+import { eventually, inOrder, rounds, worldAt } from "./testConsumer.ts"
+import { clusterOf, makeTopic, sinkAt, testSink } from "./testParts.ts"
 import { placeOf, readTopic } from "./topicReader.ts"
 
 const customer = (id: number | string) => Key.make("customer", String(id))
@@ -200,6 +201,32 @@ describeKafka("a Kafka", () => {
           received: (yield* receivedFrom(brokers, topic.name)).filter(({ key }) => key !== customer("away"))
         })
         expect(report).toMatchObject({ lost: [], disordered: [], neverCommitted: [], altered: [] })
+      })
+    )
+
+    it.scoped("killed and started again finds its consumer at work, with nothing lost or done twice", () =>
+      Effect.gen(function* () {
+        const { kafka } = yield* FrailKafka
+        const { appliedAll, message, publishAt, start, state } = yield* worldAt(kafka.brokers, "away-", 2)
+        const cluster = KafkaCluster.make({
+          brokers: kafka.brokers.split(","),
+          requestTimeout: "3 seconds",
+          connectTimeout: "1 second"
+        })
+        const publish = yield* publishAt(clusterOf(kafka.brokers))
+        yield* publish(rounds(4, 10, message))
+        const consumer = yield* start({ cluster, sessionTimeout: "3 seconds" })
+        yield* appliedAll(40)
+        yield* kafka.kill("SIGKILL")
+        yield* eventually(Effect.map(consumer.ready, (is) => !is))
+        yield* kafka.start
+        yield* publish(rounds(4, 10, (id, sequence) => message(id, 10 + sequence))).pipe(
+          Effect.retry({ while: () => true })
+        )
+        yield* appliedAll(80)
+        expect(yield* state).toEqual(inOrder(4, 20))
+        yield* eventually(consumer.ready)
+        expect(yield* state).toEqual(inOrder(4, 20))
       })
     )
 
