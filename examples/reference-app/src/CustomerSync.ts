@@ -1,7 +1,7 @@
 import type { AnonymizerError } from "@twinbox/anonymize"
 import type { MongoDatabase, MongoError } from "@twinbox/mongodb"
 import type { Outbox } from "@twinbox/outbox"
-import { type KeyMismatch, TwinSync } from "@twinbox/repository"
+import { type KeyError, TwinSync } from "@twinbox/repository"
 import { Context, Effect, Layer } from "effect"
 import * as Customers from "./Customers.ts"
 import type { PseudonymKey } from "./PseudonymKey.ts"
@@ -20,6 +20,6 @@ const make = Effect.gen(function* () {
 
 export const layer: Layer.Layer<
   CustomerSync,
-  AnonymizerError | KeyMismatch | MongoError.MongoError,
+  AnonymizerError | KeyError | MongoError.MongoError,
   MongoDatabase.MongoDatabase | Outbox.Outbox | PseudonymKey | Settings
 > = Layer.effect(CustomerSync, make)

@@ -1,7 +1,7 @@
 import type { AnonymizerError } from "@twinbox/anonymize"
 import type { MongoDatabase, MongoError } from "@twinbox/mongodb"
 import type { Outbox } from "@twinbox/outbox"
-import { type KeyMismatch, TwinRepository } from "@twinbox/repository"
+import { type KeyError, TwinRepository } from "@twinbox/repository"
 import { Context, Effect, Layer } from "effect"
 import {
   Customer,
@@ -19,28 +19,34 @@ export class Customers extends Context.Tag("@twinbox/reference-app/Customers")<
   TwinRepository.TwinRepository<Customer, typeof Customer.Encoded, CustomerTwin>
 >() {}
 
-/** What makes a customer and its twin, whoever writes it. */
+/** What makes a customer and its twin, whoever writes it, but for the key. */
+export const definition: Effect.Effect<
+  Omit<TwinRepository.Options<typeof Customer>, "key"> & { readonly schema: typeof Customer },
+  never,
+  Settings
+> = Effect.map(Settings, ({ twoWay }) => ({
+  schema: Customer,
+  collection: customerCollection,
+  topic: customerTopic,
+  // Without it, no personal data ever gets into the outbox.
+  ...(twoWay ? { originalTopic: customerOriginalTopic } : {})
+}))
+
+/** The same with the key. */
 export const options: Effect.Effect<
   TwinRepository.Options<typeof Customer> & { readonly schema: typeof Customer },
   never,
   PseudonymKey | Settings
-> = Effect.gen(function* () {
-  const { twoWay } = yield* Settings
-  return {
-    schema: Customer,
-    collection: customerCollection,
-    topic: customerTopic,
-    // Without it, no personal data ever gets into the outbox.
-    ...(twoWay ? { originalTopic: customerOriginalTopic } : {}),
-    key: yield* PseudonymKey
-  }
-})
+> = Effect.zipWith(definition, PseudonymKey, (definition, { newest }) => ({ ...definition, key: newest }))
 
-const make = Effect.flatMap(options, (options) => TwinRepository.make({ ...options, groupCommit: true }))
+const make = Effect.gen(function* () {
+  const { earlier } = yield* PseudonymKey
+  return yield* TwinRepository.make({ ...(yield* options), previousKeys: earlier, groupCommit: true })
+})
 
 /** Makes collections and checks the secret against the one that this database knows. */
 export const layer: Layer.Layer<
   Customers,
-  AnonymizerError | KeyMismatch | MongoError.MongoError,
+  AnonymizerError | KeyError | MongoError.MongoError,
   MongoDatabase.MongoDatabase | Outbox.Outbox | PseudonymKey | Settings
 > = Layer.scoped(Customers, make)

@@ -171,10 +171,10 @@ const originalOf = (event: SessionEvent): typeof Original.Encoded => ({
   received_at: new Date(event.receivedAt)
 })
 
-/** Makes events pseudonymous. */
-export const make = Effect.flatMap(PseudonymKey, (key) =>
+/** Makes events pseudonymous. Nobody has their originals, so they keep the pseudonyms of their time. */
+export const make = Effect.flatMap(PseudonymKey, ({ newest }) =>
   Either.map(
-    Anonymizer.make(Original, key),
+    Anonymizer.make(Original, newest),
     ({ anonymize }) =>
       (event: SessionEvent) =>
         anonymize(originalOf(event))

@@ -1,24 +1,17 @@
-import { AnonymizeKey } from "@twinbox/anonymize"
 import { expect, it } from "@effect/vitest"
 import { KafkaCluster, KafkaSink } from "@twinbox/kafka"
 import { MongoDatabase } from "@twinbox/mongodb"
 import { Message } from "@twinbox/outbox"
 import { type Context, Effect, Either, Layer, Logger, Redacted } from "effect"
-import { testSecret } from "../../../test/setup/appDatabase.ts"
 import { describeKafka, testKafka } from "../../../test/setup/testKafka.ts"
 import { testMongo } from "../../../test/setup/testServers.ts"
 import * as ConsumerRole from "../src/ConsumerRole.ts"
 import { EventKafka } from "../src/EventKafka.ts"
-import { PseudonymKey } from "../src/PseudonymKey.ts"
 import * as Readiness from "../src/Readiness.ts"
 import * as RoleFailures from "../src/RoleFailures.ts"
 import { keyOf, type SessionEvent, sessionEventTopic } from "../src/SessionEvent.ts"
 import * as StatusBoard from "../src/StatusBoard.ts"
-
-const pseudonymKey = Layer.effect(
-  PseudonymKey,
-  AnonymizeKey.make({ version: 1, secret: Redacted.make(testSecret) })
-)
+import { pseudonymKey } from "./appLayers.ts"
 
 /** Names that no other run of this test has left in Kafka. */
 const unique = () => `test-${globalThis.crypto.randomUUID()}`

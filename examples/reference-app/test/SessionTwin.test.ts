@@ -1,17 +1,10 @@
-import { AnonymizeKey } from "@twinbox/anonymize"
 import { describe, expect, it } from "@effect/vitest"
-import { Effect, Redacted } from "effect"
-import { testSecret } from "../../../test/setup/appDatabase.ts"
-import { PseudonymKey } from "../src/PseudonymKey.ts"
+import { Effect } from "effect"
 import type { SessionEvent } from "../src/SessionEvent.ts"
 import * as SessionTwin from "../src/SessionTwin.ts"
+import { pseudonymKey } from "./appLayers.ts"
 
-const twinOf = SessionTwin.make.pipe(
-  Effect.provideServiceEffect(
-    PseudonymKey,
-    AnonymizeKey.make({ version: 1, secret: Redacted.make(testSecret) })
-  )
-)
+const twinOf = Effect.provide(SessionTwin.make, pseudonymKey)
 
 const event: SessionEvent = {
   messageId: "m1",

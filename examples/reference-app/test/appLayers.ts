@@ -1,12 +1,14 @@
-import { AnonymizeKey } from "@twinbox/anonymize"
-import { Layer, Logger, LogLevel, Redacted } from "effect"
+import { AnonymizeKey, KeyRing } from "@twinbox/anonymize"
+import { Effect, Layer, Logger, LogLevel, Redacted } from "effect"
 import { testSecret } from "../../../test/setup/appDatabase.ts"
 import { PseudonymKey } from "../src/PseudonymKey.ts"
 
 /** The key that tests make pseudonyms with. */
 export const pseudonymKey = Layer.effect(
   PseudonymKey,
-  AnonymizeKey.make({ version: 1, secret: Redacted.make(testSecret) })
+  Effect.flatMap(AnonymizeKey.make({ version: 1, secret: Redacted.make(testSecret) }), (key) =>
+    KeyRing.make(key)
+  )
 )
 
 /** Takes the log lines away from the screen. */

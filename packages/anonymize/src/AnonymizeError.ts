@@ -7,25 +7,37 @@ import { Data } from "effect"
  * - `Malformed`: it is neither hexadecimal, base64 nor base64url.
  * - `Weak`: long enough, but its bytes follow an obvious pattern.
  * - `Version`: the key version is not a whole number from 1 to 2147483647.
+ * - `HalfGiven`: of an earlier key there is only the secret or only the version.
+ * - `Order`: the versions of earlier keys are not all different and lower than that of the newest.
+ * - `Same`: two versions of a key have the same secret.
  */
-export type SecretErrorReason = "Missing" | "TooShort" | "Malformed" | "Weak" | "Version"
+export type SecretErrorReason =
+  "Missing" | "TooShort" | "Malformed" | "Weak" | "Version" | "HalfGiven" | "Order" | "Same"
 
 const secretProblems: Record<SecretErrorReason, string> = {
   Missing: "there is no anonymization secret",
   TooShort: "the anonymization secret is shorter than 128 bits (16 bytes)",
   Malformed: "the anonymization secret is neither hexadecimal nor base64 text",
   Weak: "the anonymization secret follows an obvious pattern",
-  Version: "the version of the anonymization key is not a whole number from 1 to 2147483647"
+  Version: "the version of the anonymization key is not a whole number from 1 to 2147483647",
+  HalfGiven:
+    "only one of ANONYMIZE_PREVIOUS_SECRET and ANONYMIZE_PREVIOUS_KEY_VERSION is there: set both or none",
+  Order:
+    "the version of a previous anonymization key is not lower than that of the newest, or there twice: number each secret once, the newest highest",
+  Same: "two versions of the anonymization key have the same secret: make another one for the newer version"
 }
+
+/** Those that are about the text of a secret. */
+const isOfText: ReadonlySet<SecretErrorReason> = new Set(["Missing", "TooShort", "Malformed", "Weak"])
 
 /** The secret (or its version) cannot make a key. The message says what to do and never shows the secret. */
 export class SecretError extends Data.TaggedError("SecretError")<{ readonly reason: SecretErrorReason }> {
   readonly retryable = false
   override get message() {
     const problem = secretProblems[this.reason]
-    return this.reason === "Version"
-      ? problem
-      : `${problem}: make one with \`openssl rand -hex 32\` and keep it`
+    return isOfText.has(this.reason)
+      ? `${problem}: make one with \`openssl rand -hex 32\` and keep it`
+      : problem
   }
 }
 
@@ -89,7 +101,15 @@ export class UnexpectedValue extends Data.TaggedError("UnexpectedValue")<{
   }
 }
 
-/** `matches` was asked about a path that is no field of the Schema. `known` lists those that are. */
+/** Twins are to be looked up by a field of which they show nothing: it is redacted. */
+export class RedactedField extends Data.TaggedError("RedactedField")<{ readonly path: string }> {
+  readonly retryable = false
+  override get message() {
+    return `the field '${this.path}' is redacted: twins cannot be looked up by it`
+  }
+}
+
+/** A path that is no field of the Schema was asked about. `known` lists those that are. */
 export class UnknownField extends Data.TaggedError("UnknownField")<{
   readonly path: string
   readonly known: ReadonlyArray<string>

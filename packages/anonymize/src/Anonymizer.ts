@@ -1,6 +1,12 @@
 import { hash } from "node:crypto"
 import { Array as Arr, Either, Schema } from "effect"
-import { UnannotatedField, UnexpectedValue, UnknownField, UnsupportedSchema } from "./AnonymizeError.ts"
+import {
+  RedactedField,
+  UnannotatedField,
+  UnexpectedValue,
+  UnknownField,
+  UnsupportedSchema
+} from "./AnonymizeError.ts"
 import type { AnonymizeKey } from "./AnonymizeKey.ts"
 import { type FieldNode, isObject, type Leaf, unexpected } from "./FieldNode.ts"
 import * as FieldPath from "./FieldPath.ts"
@@ -57,6 +63,12 @@ export interface Anonymizer<Original, Twin, TwinType = Twin, R = never> {
    * or its pseudonym alone. A redacted value matches nothing. Throws `UnknownField` for a path the Schema lacks.
    */
   readonly matches: (path: string, originalValue: unknown, twinValue: unknown) => boolean
+  /**
+   * What twins have in the place of an original's value, in the field at `path`: more than one where members of a union
+   * treat that field differently. To look up twins by. Throws `UnknownField` as `matches` does, `RedactedField` where
+   * twins show nothing, and `UnexpectedValue` for a value of another shape than declared.
+   */
+  readonly twinValues: (path: string, originalValue: unknown) => ReadonlyArray<unknown>
 }
 
 /** The anonymizer of a Schema. */
@@ -79,14 +91,24 @@ const fingerprintOf = (fields: ReadonlyArray<FieldPlan>): string => {
   return hash("sha256", lines.sort().join("\n"), "hex").slice(0, 16)
 }
 
-const matcher = (leaves: ReadonlyArray<Leaf>): Anonymizer<unknown, unknown>["matches"] => {
+type LeavesAt = (path: string) => ReadonlyArray<Leaf>
+
+const leavesByPath = (leaves: ReadonlyArray<Leaf>): LeavesAt => {
   const byPath = new Map(Object.entries(Arr.groupBy(leaves, ({ path }) => FieldPath.lookup(path))))
-  return (path, originalValue, twinValue) => {
+  return (path) => {
     const found = byPath.get(FieldPath.lookup(path))
     if (found === undefined) throw new UnknownField({ path, known: leaves.map((leaf) => leaf.path) })
-    return found.some((leaf) => leaf.matches(originalValue, twinValue))
+    return found
   }
 }
+
+const twinValues =
+  (leavesAt: LeavesAt): Anonymizer<unknown, unknown>["twinValues"] =>
+  (path, originalValue) => {
+    const shown = leavesAt(path).flatMap(({ twinOf }) => (twinOf === undefined ? [] : [twinOf]))
+    if (shown.length === 0) throw new RedactedField({ path })
+    return [...new Set(shown.map((twinOf) => twinOf(originalValue)))]
+  }
 
 const catchUnexpected = <A>(make: () => A): Either.Either<A, UnexpectedValue> =>
   Either.try({
@@ -99,6 +121,7 @@ const catchUnexpected = <A>(make: () => A): Either.Either<A, UnexpectedValue> =>
 
 const assemble = (key: AnonymizeKey, node: FieldNode, leaves: ReadonlyArray<Leaf>) => {
   const fields = leaves.map(planOf)
+  const leavesAt = leavesByPath(leaves)
   const requireDocument = (document: unknown): unknown => {
     if (!isObject(document)) throw unexpected("", "an object", document)
     return document
@@ -116,7 +139,9 @@ const assemble = (key: AnonymizeKey, node: FieldNode, leaves: ReadonlyArray<Leaf
     reanonymize,
     reanonymizeEither: (previous: unknown, next: unknown, previousTwin: unknown) =>
       catchUnexpected(() => reanonymize(previous, next, previousTwin)),
-    matches: matcher(leaves)
+    matches: (path: string, originalValue: unknown, twinValue: unknown) =>
+      leavesAt(path).some((leaf) => leaf.matches(originalValue, twinValue)),
+    twinValues: twinValues(leavesAt)
   } satisfies Anonymizer<unknown, unknown>
 }
 

@@ -21,6 +21,8 @@ export interface Leaf {
   readonly scope: string
   /** Characters of its pseudonym; 0 where there is none. */
   readonly length: number
+  /** What a twin has in the place of a stored value; undefined: nothing that would tell values apart. */
+  readonly twinOf: ((value: unknown) => unknown) | undefined
   /** Whether a stored value and a twin's value belong together. */
   readonly matches: (value: unknown, twin: unknown) => boolean
 }

@@ -4,7 +4,7 @@ import { Schema, type SchemaAST } from "effect"
 import * as Base62 from "./Base62.ts"
 import * as Email from "./Email.ts"
 import * as EncodedKind from "./EncodedKind.ts"
-import { type FieldNode, isNullish, type Leaf, unexpected } from "./FieldNode.ts"
+import { anonymizeOptional, type FieldNode, isNullish, type Leaf, unexpected } from "./FieldNode.ts"
 import type { FieldPath } from "./FieldPath.ts"
 import type { HmacSha256 } from "./HmacSha256.ts"
 import * as Pseudonym from "./Pseudonym.ts"
@@ -113,24 +113,31 @@ export const hashed = (
   const scope = strategy.scope ?? path.scope
   const length = Strategy.lengthOf(strategy)
   const hashing = hashings[strategy.name](Pseudonym.make(hmac, scope, length), length)
+  const node = hashNode(path, hashing, kinds)
   return {
-    node: hashNode(path, hashing, kinds),
+    node,
     leaf: {
       path: path.text,
       strategy: strategy.name,
       scope,
       length: hashing.length,
+      twinOf: (value) => anonymizeOptional(node, value),
       matches: hashMatches(hashing)
     }
   }
 }
 
-const plainLeaf = (path: FieldPath, strategy: "keep" | "redact", matches: Leaf["matches"]): Leaf => ({
-  path: path.text,
-  strategy,
-  scope: "",
-  length: 0,
-  matches
+const unhashed = { scope: "", length: 0 } as const
+
+const keptNode = (path: FieldPath, node: FieldNode): LeafNode => ({
+  node,
+  leaf: {
+    ...unhashed,
+    path: path.text,
+    strategy: "keep",
+    twinOf: (value) => anonymizeOptional(node, value),
+    matches: isDeepStrictEqual
+  }
 })
 
 /** A field that is copied. A value of another kind than declared is refused: nothing says that it may be kept. */
@@ -144,10 +151,7 @@ export const kept = (
     if (!isDeclared(value)) throw unexpected(path.text, [...kinds].join(" or "), value)
     return value
   }
-  return {
-    node: { anonymize, reanonymize: (_previous, next) => anonymize(next), twin: ast },
-    leaf: plainLeaf(path, "keep", isDeepStrictEqual)
-  }
+  return keptNode(path, { anonymize, reanonymize: (_previous, next) => anonymize(next), twin: ast })
 }
 
 /** A field that has one value in all documents. Another one is refused, as nothing says that it may be kept. */
@@ -156,10 +160,7 @@ export const constant = (path: FieldPath, ast: SchemaAST.Literal): LeafNode => {
     if (value !== ast.literal) throw unexpected(path.text, "the constant of the Schema", value)
     return value
   }
-  return {
-    node: { anonymize, reanonymize: (_previous, next) => anonymize(next), twin: ast },
-    leaf: plainLeaf(path, "keep", isDeepStrictEqual)
-  }
+  return keptNode(path, { anonymize, reanonymize: (_previous, next) => anonymize(next), twin: ast })
 }
 
 /** A field whose value is replaced by a fixed text. */
@@ -169,5 +170,5 @@ export const redact = (path: FieldPath, kinds: ReadonlySet<EncodedKind.EncodedKi
     reanonymize: () => redacted,
     twin: EncodedKind.withNullish(Schema.Literal(redacted).ast, kinds)
   },
-  leaf: plainLeaf(path, "redact", () => false)
+  leaf: { ...unhashed, path: path.text, strategy: "redact", twinOf: undefined, matches: () => false }
 })

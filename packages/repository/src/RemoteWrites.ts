@@ -70,6 +70,8 @@ const refusalOf = (error: ApplyError): RemoteWrite.Refusal | undefined => {
     case "WriteContention":
     case "CommitUnknown":
     case "Unavailable":
+    // An instance with the newest key applies it.
+    case "KeyRetired":
       return undefined
   }
 }

@@ -75,6 +75,70 @@ export class KeyMismatch extends Data.TaggedError("KeyMismatch")<{ readonly keyV
   }
 }
 
+/**
+ * The key version is retired for this collection: no twin of it can be made any more. Not retryable by this instance;
+ * nothing was written.
+ */
+export class KeyRetired extends Data.TaggedError("KeyRetired")<{
+  readonly collection: string
+  readonly keyVersion: number
+}> {
+  readonly retryable = false
+  override get message() {
+    return `key version ${this.keyVersion} is retired for '${this.collection}': give this instance the newest ANONYMIZE_SECRET and ANONYMIZE_KEY_VERSION`
+  }
+}
+
+/** A key version that twins are still of cannot be retired. Retryable once they are made anew. */
+export class KeyInUse extends Data.TaggedError("KeyInUse")<{
+  readonly collection: string
+  readonly keyVersion: number
+  /** Twins of this version, of an earlier one, or of one that cannot be told. */
+  readonly twins: number
+}> {
+  readonly retryable = false
+  override get message() {
+    return `key version ${this.keyVersion} is still in use: twins of '${this.collection}' under it or an earlier one: ${this.twins}; make them anew first, stop the instances that have that key, and mend originals that do not fit`
+  }
+}
+
+/**
+ * Why a key version is not retired:
+ * - `Newest`: twins are made under it;
+ * - `Unknown`: the database knows no such version;
+ * - `Validator`: the twins' collection has a validator of the user's that does not refuse all that breaks it, and only one
+ *   that does can keep twins of retired keys out; or somebody keeps replacing it.
+ */
+export class RetireRefused extends Data.TaggedError("RetireRefused")<{
+  readonly collection: string
+  readonly keyVersion: number
+  readonly reason: "Newest" | "Unknown" | "Validator"
+}> {
+  readonly retryable = false
+  override get message() {
+    switch (this.reason) {
+      case "Newest":
+        return `key version ${this.keyVersion} is the newest and cannot be retired: twins are made under it`
+      case "Unknown":
+        return `there is no key version ${this.keyVersion}`
+      case "Validator":
+        return `the validator of '${this.collection}' must have validationLevel strict and validationAction error for a key to be retired: change or remove it`
+    }
+  }
+}
+
+/** Twins cannot be looked up by this field or value. Not retryable; nothing was read. */
+export class NotSearchable extends Data.TaggedError("NotSearchable")<{
+  readonly collection: string
+  readonly issue: DocumentIssue
+}> {
+  readonly retryable = false
+  override get message() {
+    const { path, problem } = this.issue
+    return `twins of '${this.collection}' cannot be looked up: ${path || "the condition"} ${problem}`
+  }
+}
+
 /** As many messages wait in the outbox as its producer limit allows. Retryable, later; nothing was written. */
 export class OutboxFull extends Data.TaggedError("OutboxFull")<{ readonly collection: string }> {
   readonly retryable = true
@@ -87,4 +151,8 @@ export class OutboxFull extends Data.TaggedError("OutboxFull")<{ readonly collec
 export type ReadError = InvalidDocument | MongoError.Unavailable | MongoError.Refused
 
 /** What a write can fail with. */
-export type WriteError = InvalidDocument | NotFound | VersionConflict | OutboxFull | MongoError.MongoError
+export type WriteError =
+  InvalidDocument | NotFound | VersionConflict | OutboxFull | KeyRetired | MongoError.MongoError
+
+/** What is wrong with a key, so that nothing can be made with it. */
+export type KeyError = KeyMismatch | KeyRetired

@@ -5,7 +5,8 @@ import { Key, type Outbox, type Topic } from "@twinbox/outbox"
 import { type Context, Effect, type Schema } from "effect"
 import * as DocumentCodec from "./DocumentCodec.ts"
 import * as KeyRegistry from "./KeyRegistry.ts"
-import type { KeyMismatch } from "./RepositoryError.ts"
+import type { KeyError } from "./RepositoryError.ts"
+import * as RetiredKeys from "./rotation/RetiredKeys.ts"
 import * as WriteBatch from "./WriteBatch.ts"
 import type * as WritePlan from "./WritePlan.ts"
 
@@ -70,7 +71,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
   options: Options<S>
 ): Effect.Effect<
   RepositoryParts<S>,
-  AnonymizerError | KeyMismatch | MongoError.MongoError,
+  AnonymizerError | KeyError | MongoError.MongoError,
   MongoDatabase.MongoDatabase | Outbox.Outbox
 > =>
   Effect.gen(function* () {
@@ -85,7 +86,9 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
     const anonymizer = yield* Anonymizer.compile<S>(options.schema, key)
     yield* MongoIndexes.ensureCollections(Object.values(names))
     yield* registerStream(stream, names)
+    const database = yield* MongoDatabase.MongoDatabase
     yield* KeyRegistry.verify(key)
+    yield* RetiredKeys.admit(database, names, key)
     const definition: WritePlan.Definition = {
       collection,
       stream,
@@ -95,7 +98,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       originalTopic
     }
     return {
-      database: yield* MongoDatabase.MongoDatabase,
+      database,
       names,
       anonymizer,
       codec: DocumentCodec.make(

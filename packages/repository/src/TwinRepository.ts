@@ -1,4 +1,11 @@
-import type { AnonymizerError, FullyAnnotated, TwinOf } from "@twinbox/anonymize"
+import {
+  type AnonymizeKey,
+  type AnonymizerError,
+  type FullyAnnotated,
+  KeyRing,
+  TwinLookup,
+  type TwinOf
+} from "@twinbox/anonymize"
 import { type MongoDatabase, MongoError } from "@twinbox/mongodb"
 import type { Outbox } from "@twinbox/outbox"
 import { Effect, Either, type Schema, type Scope } from "effect"
@@ -9,25 +16,35 @@ import * as DocumentId from "./DocumentId.ts"
 import type * as GroupCommit from "./GroupCommit.ts"
 import * as HighestVersion from "./HighestVersion.ts"
 import * as JsonCodec from "./JsonCodec.ts"
+import * as KeyRegistry from "./KeyRegistry.ts"
 import * as MergePatch from "./MergePatch.ts"
 import {
   type DocumentIssue,
   InvalidDocument,
-  type KeyMismatch,
+  type KeyError,
   type ReadError,
   type WriteError
 } from "./RepositoryError.ts"
 import * as RepositoryParts from "./RepositoryParts.ts"
+import * as RetiredKeys from "./rotation/RetiredKeys.ts"
 import type { Fields, StoredDocument } from "./StoredDocument.ts"
+import * as TwinReads from "./TwinReads.ts"
 import type * as WritePlan from "./WritePlan.ts"
 import * as Writer from "./Writer.ts"
 
 export type { CollectionReads } from "./CollectionReads.ts"
 export type { Entity } from "./DocumentCodec.ts"
+export type { OriginalValues } from "./OriginalValues.ts"
+export type { TwinReads } from "./TwinReads.ts"
 
 export interface Options<S extends Schema.Schema.AnyNoContext> extends RepositoryParts.Options<S> {
   /** Lets independent writes share transactions. Default false: one transaction each. */
   readonly groupCommit?: boolean | GroupCommit.Options
+  /**
+   * Keys of lower versions that some twins are still of: while keys are rotated, twins are looked up under these as well.
+   * Nothing is made with them. Default: none.
+   */
+  readonly previousKeys?: ReadonlyArray<AnonymizeKey>
 }
 
 /** What is saved: the Schema's fields; `_id` only to choose the id instead of getting a new one. */
@@ -81,8 +98,7 @@ export interface TwinRepository<A, I, Twin> extends CollectionReads.CollectionRe
   readonly delete: (id: string, expectedVersion?: number) => Effect.Effect<number, WriteError>
   /** The highest version that an id has had, also of a document that is gone; 0: there never was one. */
   readonly version: (id: string) => Effect.Effect<number, ReadError>
-  /** Reading twins. */
-  readonly twins: CollectionReads.CollectionReads<Twin, Twin>
+  readonly twins: TwinReads.TwinReads<Twin, I>
 }
 
 /** Documents of one `createMany`, at most. */
@@ -146,19 +162,21 @@ const refuseMany = (count: number, bytes: number | undefined) =>
 
 /**
  * Makes a repository, and what it needs in the database: its collections, and the check value of the key
- * version (`KeyMismatch` when this database knows another secret under it).
+ * version (`KeyMismatch` when this database knows another secret under it, `KeyRetired` when it is out of use).
  */
 export const make = <S extends Schema.Schema.AnyNoContext>(
   options: Options<S> & { readonly schema: FullyAnnotated<S> }
 ): Effect.Effect<
   TwinRepository<Schema.Schema.Type<S>, Schema.Schema.Encoded<S>, TwinOf<S>>,
-  AnonymizerError | KeyMismatch | MongoError.MongoError,
+  AnonymizerError | KeyError | MongoError.MongoError,
   MongoDatabase.MongoDatabase | Outbox.Outbox | Scope.Scope
 > =>
   Effect.gen(function* () {
     type A = Schema.Schema.Type<S>
     type Entity = DocumentCodec.Entity<A>
-    const { collection } = options
+    const { collection, key, previousKeys = [] } = options
+    // Keys that make no ring are a fault of the program, as `KeyRing.config` finds out about those of the environment.
+    const ring = yield* Effect.orDie(KeyRing.make(key, previousKeys))
     const { anonymizer, batch, codec, database, definition, names } = yield* RepositoryParts.make<S>(options)
     const { stream } = definition
     const { db } = database
@@ -167,7 +185,18 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       anonymizer.twinSchema as Schema.Schema<TwinOf<S>, unknown>,
       names.twins
     )
-    const writer = yield* Writer.make(batch, groupOptions(options.groupCommit))
+    yield* KeyRegistry.verifyEarlier(database, ring.earlier)
+    const lookup = yield* TwinLookup.make(options.schema, ring)
+    const twins = CollectionReads.make<TwinOf<S>, TwinOf<S>>(
+      db.collection<StoredDocument>(names.twins),
+      twinCodec
+    )
+    const writer = RetiredKeys.explaining(
+      database,
+      names,
+      key,
+      yield* Writer.make(batch, groupOptions(options.groupCommit))
+    )
 
     const creation = ({ _id, ...value }: Input<A>) => {
       const isNewId = _id === undefined
@@ -276,10 +305,7 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
         db.collection<StoredDocument>(names.originals),
         codec
       ),
-      twins: CollectionReads.make<TwinOf<S>, TwinOf<S>>(
-        db.collection<StoredDocument>(names.twins),
-        twinCodec
-      ),
+      twins: TwinReads.make(database, twins, lookup, collection),
       create,
       createMany,
       update,
