@@ -1,10 +1,12 @@
 import { fileURLToPath } from "node:url"
-import { MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
-import { RedisConnection, RedisMirror } from "@twinbox/redis"
+import { AnonymizeKey } from "@twinbox/anonymize"
+import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
+import { MirrorBuild, RedisConnection, RedisMirror } from "@twinbox/redis"
+import { type SyncError, TwinSync } from "@twinbox/repository"
 import { RedisServer, type RedisServerHandle, type Report } from "@twinbox/services"
-import { type Context, Effect, Option, Redacted } from "effect"
+import { Context, Effect, Layer, Option, Redacted } from "effect"
 import type { Db } from "mongodb"
-import { customerTopic } from "../../examples/reference-app/src/Customer.ts"
+import { Customer, customerCollection, customerTopic } from "../../examples/reference-app/src/Customer.ts"
 import { type ProxiedReplicaSet, proxiedReplicaSet } from "../setup/proxiedReplicaSet.ts"
 import * as TcpProxy from "../setup/TcpProxy.ts"
 import * as Audit from "./Audit.ts"
@@ -37,6 +39,8 @@ export interface ChaosWorld {
   readonly mirrorServer: RedisServerHandle
   readonly mirrorRedis: Redis
   readonly mirror: RedisMirror.RedisMirror<"anonymized">
+  /** Gives the mirror all of its data again. */
+  readonly rebuildMirror: Effect.Effect<unknown, SyncError>
   readonly logRedis: Redis
   readonly relays: ReadonlyArray<ChaosProcess.ChaosProcess>
   readonly writers: ReadonlyArray<ChaosProcess.ChaosProcess>
@@ -136,18 +140,23 @@ const numbered = (count: number, name: string): ReadonlyArray<string> =>
 export const start = (options: Options) =>
   Effect.gen(function* () {
     const servers = yield* startServers
-    const { db } = yield* MongoDatabase.make({
-      uri: Redacted.make(servers.mongo.uri),
-      appName: "chaos"
-    }).pipe(
-      Effect.tap((database) =>
-        Effect.provideService(MongoIndexes.ensure, MongoDatabase.MongoDatabase, database)
-      )
+    const outbox = yield* Layer.build(
+      MongoOutbox.layer({ uri: Redacted.make(servers.mongo.uri), appName: "chaos" })
     )
+    const { db } = Context.get(outbox, MongoDatabase.MongoDatabase)
     const audit = yield* Audit.make(db)
     const mirrorRedis = yield* RedisConnection.make({ url: Redacted.make(servers.mirror.uri) })
     const logRedis = yield* RedisConnection.make({ url: Redacted.make(servers.log.uri) })
     const mirror = yield* RedisMirror.make({ topics: [customerTopic], isNew: true }).pipe(
+      Effect.provideService(RedisConnection.RedisConnection, mirrorRedis)
+    )
+    const sync = yield* TwinSync.make({
+      schema: Customer,
+      collection: customerCollection,
+      topic: customerTopic,
+      key: yield* AnonymizeKey.make({ version: 1, secret: Redacted.make(secret) })
+    }).pipe(Effect.provide(outbox))
+    const build = yield* MirrorBuild.make({ view: "anonymized" }).pipe(
       Effect.provideService(RedisConnection.RedisConnection, mirrorRedis)
     )
     const relays = yield* Effect.forEach(numbered(options.relays, "relay"), (name) =>
@@ -162,6 +171,7 @@ export const start = (options: Options) =>
       mirrorServer: servers.mirror,
       mirrorRedis,
       mirror,
+      rebuildMirror: sync.rebuildMirror(build),
       logRedis,
       relays: relays.map(({ process }) => process),
       writers: writers.map(({ process }) => process),

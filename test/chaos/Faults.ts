@@ -1,16 +1,15 @@
-import { RedisConnection, type RedisError } from "@twinbox/redis"
+import type { RedisError } from "@twinbox/redis"
+import type { SyncError } from "@twinbox/repository"
 import { redisCommands, type RedisFailure, type ServiceError } from "@twinbox/services"
 import { Duration, Effect, Option, Schedule } from "effect"
 import type { MemberError } from "../setup/proxiedReplicaSet.ts"
 import type { Kind, Planned } from "./ChaosPlan.ts"
 import type { ChaosProcess } from "./ChaosProcess.ts"
 import { type ChaosWorld, relayNameOf } from "./ChaosWorld.ts"
-import * as MirrorRebuild from "./MirrorRebuild.ts"
 import * as TakeOver from "./TakeOver.ts"
 
 /** The harness could not do what was planned. */
-export type FaultError =
-  MemberError | MirrorRebuild.RebuildError | RedisError.RedisError | RedisFailure | ServiceError
+export type FaultError = MemberError | RedisError.RedisError | RedisFailure | ServiceError | SyncError
 
 /** What faults have come to pass, and what they brought to light. Filled as the run goes on. */
 export class FaultRecord {
@@ -91,9 +90,9 @@ export const make = (world: ChaosWorld, record: FaultRecord) => {
       yield* expectReady(false, "right after the loss of its data")
       yield* hold(planned)
       yield* expectReady(false, "though nobody has rebuilt it")
-      yield* Effect.retry(MirrorRebuild.rebuild(world.db, world.mirror), patience)
+      yield* Effect.retry(world.rebuildMirror, patience)
       yield* expectReady(true, "after it was rebuilt")
-    }).pipe(Effect.provideService(RedisConnection.RedisConnection, world.mirrorRedis))
+    })
 
   const loseNetwork = (planned: Planned, traffic: "cut" | "hangs") => {
     const way = pick(world.ways, planned)

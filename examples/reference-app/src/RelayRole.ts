@@ -62,7 +62,7 @@ const checkMirrors = (mirrors: Mirrors) =>
     Effect.mapError(({ message }) => new Unready({ reason: message })),
     Effect.filterOrFail(
       (isReady) => isReady,
-      () => new Unready({ reason: "Redis has lost the mirror's data; it must be rebuilt" })
+      () => new Unready({ reason: "Redis has lost the mirror's data: run `twinbox rebuild`" })
     ),
     Effect.asVoid
   )
@@ -131,7 +131,7 @@ const drain = (hasKafka: boolean) =>
   }).pipe(Effect.interruptible, Effect.ignoreLogged)
 
 const warnOfLoss =
-  "Redis has lost the mirror's data, so nothing is mirrored until it is rebuilt; for a demo, `npm run reset` begins anew"
+  "Redis has lost the mirror's data, so nothing is mirrored until `twinbox rebuild` has run; for a demo, `npm run reset` begins anew"
 
 /** The mirror of the twins, and that of the originals where Redis takes writes of them. */
 const makeMirrors = (isTwoWay: boolean) =>

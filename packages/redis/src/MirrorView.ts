@@ -16,6 +16,10 @@ export interface Options {
   readonly prefixOf?: (stream: string) => string
 }
 
+/** What stands before the colon of a hash's name where a mirror is given nothing else. */
+export const defaultPrefix = (view: Options["view"]): ((stream: string) => string) =>
+  view === "original" ? RedisOutboxKeys.defaultPrefix : (stream) => stream
+
 /** Names that one step of a scan looks at, roughly. */
 const scanCount = 1_000
 
@@ -69,7 +73,7 @@ export const make = (options: Options): Effect.Effect<MirrorView.MirrorView, nev
   Effect.map(RedisConnection, (redis: Context.Tag.Service<RedisConnection>) => {
     const isOriginals = options.view === "original"
     const name = options.name ?? (isOriginals ? RedisMirror.defaultOriginalsName : RedisMirror.defaultName)
-    const prefixOf = options.prefixOf ?? (isOriginals ? RedisOutboxKeys.defaultPrefix : (stream) => stream)
+    const prefixOf = options.prefixOf ?? defaultPrefix(options.view)
     const keys = MirrorKeys.make(prefixOf)
 
     const run = (script: RedisScript.RedisScript, of: ReadonlyArray<Key.Key>) =>

@@ -67,7 +67,7 @@ const markerIsGone = (sink: string) =>
   new Sink.SinkError({
     sink,
     reason: "NotReady",
-    cause: "the marker is gone: Redis lost data of this mirror; rebuild it, then call RedisMirror.markReady"
+    cause: "the marker is gone: Redis lost data of this mirror; rebuild it (twinbox rebuild)"
   })
 
 interface Outcome {
@@ -204,6 +204,6 @@ export const isNew = (
     return !sinks.some((sink) => sink.name === name)
   })
 
-/** Says that a mirror has everything again, after it was rebuilt. */
+/** Says that a mirror has everything again, for those who fill it by themselves: a rebuild says so at its end. */
 export const markReady = (name: string = defaultName): Effect.Effect<void, RedisError, RedisConnection> =>
   MirrorMarker.makeAnew(name)

@@ -1,4 +1,5 @@
 export type { RejectionReason } from "./MirrorBatch.ts"
+export * as MirrorBuild from "./MirrorBuild.ts"
 export * as MirrorKeys from "./MirrorKeys.ts"
 export * as MirrorMetrics from "./MirrorMetrics.ts"
 export * as MirrorView from "./MirrorView.ts"

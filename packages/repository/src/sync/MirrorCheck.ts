@@ -1,20 +1,11 @@
 import { MongoCall } from "@twinbox/mongodb"
 import { createHash } from "node:crypto"
 import { Key, MirrorView } from "@twinbox/outbox"
-import { Array as Arr, Effect, Either, Stream } from "effect"
-import type { Collection, Db } from "mongodb"
-import * as DocumentId from "../DocumentId.ts"
-import {
-  type Fields,
-  type StoredDocument,
-  type StoredTwin,
-  twinFieldsOf,
-  versionIn
-} from "../StoredDocument.ts"
-import type { CollectionNames } from "../WriteBatch.ts"
-import type { Sync } from "../WritePlan.ts"
+import { Array as Arr, Effect, Stream } from "effect"
+import type { StoredDocument } from "../StoredDocument.ts"
 import type { ComparedPage, Finding } from "./Comparison.ts"
 import * as IdRange from "./IdRange.ts"
+import type { MirrorSource } from "./MirrorSource.ts"
 import type { SyncError } from "./SyncError.ts"
 import type { VerifySource } from "./Verify.ts"
 
@@ -51,34 +42,17 @@ const differenceOf = (
 }
 
 export const make = (
-  db: Db,
-  names: CollectionNames,
   stream: string,
-  fieldsOf: Sync["fieldsOf"],
+  { collection, documents, find, publishedOf }: MirrorSource,
   mirror: MirrorView.MirrorView
 ): VerifySource<MirrorFinding> => {
-  const isOfTwins = mirror.view === "anonymized"
-  const name = isOfTwins ? names.twins : names.originals
-  const documents = db.collection<StoredDocument>(name)
-
-  const publishedOf = (document: StoredDocument): Fields | undefined =>
-    isOfTwins ? twinFieldsOf(document as StoredTwin) : Either.getOrUndefined(fieldsOf(document))
-
   /** Documents that cannot have been published are left to the comparison of originals and twins. */
   const expectedOf = (document: StoredDocument): ReadonlyArray<Expected> => {
-    const version = versionIn(document)
-    if (version === 0 || DocumentId.issueOf(stream, document._id) !== undefined) return []
-    const fields = publishedOf(document)
-    if (fields === undefined) return []
-    const { _id: id } = document
-    const payload = JSON.stringify({ _id: id, version, ...fields })
+    const published = publishedOf(document)
+    if (published === undefined) return []
+    const { id, payload, version } = published
     return [{ id, version, digest: sha1(payload), bytes: payload.length }]
   }
-
-  const findIn = (found: Collection<StoredDocument>, ids: ReadonlyArray<string>) =>
-    MongoCall.attempt(() =>
-      found.find({ _id: { $in: [...ids] } }, { readConcern: { level: "majority" } }).toArray()
-    )
 
   const compare = (
     ids: ReadonlyArray<string>,
@@ -127,14 +101,14 @@ export const make = (
 
   /** What the mirror shows of these ids, beside what it should. */
   const compareIds = (ids: ReadonlyArray<string>) =>
-    Effect.flatMap(findIn(documents, ids), (found) => compare(ids, byId(found.flatMap(expectedOf))))
+    Effect.flatMap(find(ids), (found) => compare(ids, byId(found.flatMap(expectedOf))))
 
   /** Keys that the mirror shows though there is no document. */
   const others: Stream.Stream<ComparedPage<MirrorFinding>, SyncError> = mirror.keys(stream).pipe(
     Stream.mapEffect((keys) =>
       Effect.map(
         inParts(keys.filter(Key.isKey).map(Key.idOf), (ids) =>
-          Effect.flatMap(findIn(documents, ids), (found) => {
+          Effect.flatMap(find(ids), (found) => {
             const known = new Set(found.map(({ _id }) => _id))
             return compare(
               ids.filter((id) => !known.has(id)),
@@ -148,7 +122,7 @@ export const make = (
   )
 
   return {
-    collection: name,
+    collection,
     page,
     others,
     recheck: (findings) => {

@@ -1,5 +1,5 @@
 import type { MongoError } from "@twinbox/mongodb"
-import type { MirrorView } from "@twinbox/outbox"
+import type { MirrorBuild } from "@twinbox/outbox"
 import { Data } from "effect"
 import type { OutboxFull } from "../RepositoryError.ts"
 
@@ -23,4 +23,4 @@ export class SyncSuperseded extends Data.TaggedError("SyncSuperseded")<{
 }
 
 /** What sync can fail with. What is of one document alone is reported and does not fail it. */
-export type SyncError = MongoError.MongoError | OutboxFull | SyncSuperseded | MirrorView.MirrorUnavailable
+export type SyncError = MongoError.MongoError | OutboxFull | SyncSuperseded | MirrorBuild.BuildError
