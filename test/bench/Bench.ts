@@ -18,15 +18,17 @@ import * as KafkaBench from "./KafkaBench.ts"
 import * as LatencyBench from "./LatencyBench.ts"
 import * as RelaysBench from "./RelaysBench.ts"
 import * as SinksBench from "./SinksBench.ts"
+import * as SyncBench from "./SyncBench.ts"
 import * as TwoWayBench from "./TwoWayBench.ts"
 
 const names =
-  "create,hotkey,drain,latency,anonymize,sinks,backlog,relays,idle,handover,twoway,api,kafka,export"
+  "create,hotkey,drain,latency,anonymize,sinks,backlog,relays,idle,handover,twoway,api,kafka,export,sync"
 
 const usage = `npm run bench -- [--only ${names}] [--rounds 5] [--scale 1] [--seconds 10]
 
 Measures Twinbox on real servers started for it, side by side with hand-written code or with itself when all is well.
   --only     some of the measurements
+  --documents  how many customers 'sync' goes through. Default 1000000, times the scale
   --rounds   how often each pair takes turns; medians are reported
   --scale    share of the full size, 0.1 for a quick look
   --seconds  how long 'sinks' has one of its sinks down, 'relays' and 'handover' look at one number of relays, and
@@ -39,6 +41,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     scale: { type: "string", default: "1" },
     seconds: { type: "string", default: "10" },
+    documents: { type: "string", default: "1000000" },
     help: { type: "boolean", default: false }
   }
 })
@@ -47,6 +50,7 @@ const wanted = new Set(values.only.split(","))
 const rounds = Number(values.rounds)
 const scale = Number(values.scale)
 const seconds = Math.max(1, Number(values.seconds) * scale)
+const documents = Math.ceil(Number(values.documents) * scale)
 
 const print = (text: string) => Effect.sync(() => void process.stdout.write(`${text}\n`))
 
@@ -115,6 +119,7 @@ const measureAll = Effect.gen(function* () {
   yield* measure("api", ApiBench.run(servers, rounds, scale), ApiBench.figures)
   yield* measure("kafka", KafkaBench.run(servers, few, scale, seconds), KafkaBench.figures)
   yield* measure("export", ExportBench.run(servers, few, scale), ExportBench.figures)
+  yield* measure("sync", SyncBench.run(servers, few, documents), SyncBench.figures)
   return { figures, results }
 })
 

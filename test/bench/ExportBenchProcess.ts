@@ -1,4 +1,3 @@
-import { readFile, writeFile } from "node:fs/promises"
 import { NodeRuntime } from "@effect/platform-node"
 import { ByteConnection, Exporter, SnapshotSource } from "@twinbox/exporter"
 import { MongoDatabase } from "@twinbox/mongodb"
@@ -6,6 +5,7 @@ import { RedisConnection } from "@twinbox/redis"
 import { Effect, Layer, Redacted, Schedule } from "effect"
 import { appendByHand } from "./ExportBenchByHand.ts"
 import { type Assignment, collectionName, type Outcome } from "./ExportBench.ts"
+import * as PeakMemory from "./PeakMemory.ts"
 
 /* Exports the collection once, in one of two ways, and tells its parent how long that took and what memory it needed. */
 
@@ -27,14 +27,6 @@ const exportIt = (collection: SnapshotSource.Options<SnapshotSource.Stored>["col
     return (yield* exporter.status(id, user)).bytes
   }).pipe(Effect.scoped)
 
-/** Lets the system forget the peak of the memory so far: https://docs.kernel.org/filesystems/proc.html */
-const forgetPeak = Effect.promise(() => writeFile("/proc/self/clear_refs", "5"))
-
-const peakRssBytes = Effect.promise(async () => {
-  const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(await readFile("/proc/self/status", "utf8"))?.[1]
-  return Number(kibibytes) * 1_024
-})
-
 const main = Effect.gen(function* () {
   const { db } = yield* MongoDatabase.MongoDatabase
   const redis = yield* RedisConnection.RedisConnection
@@ -42,7 +34,7 @@ const main = Effect.gen(function* () {
   // Connections are there, and what is compiled at a start is not counted.
   yield* Effect.promise(() => collection.find().limit(1_000).toArray())
   yield* Effect.retry(redis.command(["PING"]), Schedule.spaced("100 millis"))
-  yield* forgetPeak
+  yield* PeakMemory.forget
   const before = process.memoryUsage.rss()
   const started = performance.now()
   const bytes = yield* kind === "exporter"
@@ -52,7 +44,7 @@ const main = Effect.gen(function* () {
     bytes,
     millis: performance.now() - started,
     cpuMillis: process.cpuUsage().user / 1_000 + process.cpuUsage().system / 1_000,
-    grownBytes: (yield* peakRssBytes) - before
+    grownBytes: (yield* PeakMemory.bytes) - before
   }
   yield* Effect.async<void>((resume) => void process.send?.(outcome, () => resume(Effect.void)))
   process.disconnect()

@@ -48,9 +48,9 @@ export interface WriteBatch {
 
 type Operation<D extends { readonly _id: string }> = AnyBulkWriteOperation<D>
 
-/** An operation, and the place in the batch of the write that it belongs to. */
+/** An operation, and the place in the batch of the write that it belongs to; undefined: it belongs to several. */
 interface Placed<D extends { readonly _id: string }> {
-  readonly position: number
+  readonly position: number | undefined
   readonly operation: Operation<D>
 }
 
@@ -62,9 +62,9 @@ const replace = <D extends { readonly _id: string }>(document: D, upsert: boolea
     replaceOne: { filter: { _id: document._id }, replacement: document, upsert }
   }) as unknown as Operation<D>
 
-const setVersion = ({ id, version }: WritePlan.Plan) =>
+const setVersion = (ids: ReadonlyArray<string>, version: number) =>
   ({
-    updateOne: { filter: { _id: id }, update: { $set: { version } } }
+    updateMany: { filter: { _id: { $in: ids } }, update: { $set: { version } } }
   }) as unknown as Operation<StoredDocument>
 
 const remove = <D extends { readonly _id: string }>(id: string) =>
@@ -87,8 +87,8 @@ const send = async <D extends { readonly _id: string }>(
 /** What goes to one collection. */
 interface Share {
   readonly send: (session: ClientSession) => Promise<void>
-  /** The write in the batch that an operation belongs to. */
-  readonly positionOf: (operation: number) => number
+  /** The write in the batch that an operation belongs to, if it is that of one. */
+  readonly positionOf: (operation: number) => number | undefined
 }
 
 const share = <D extends { readonly _id: string }>(
@@ -105,7 +105,7 @@ const share = <D extends { readonly _id: string }>(
               placed.map(({ operation }) => operation),
               session
             ),
-          positionOf: (operation) => placed[operation]?.position ?? 0
+          positionOf: (operation) => placed[operation]?.position
         }
       ]
 
@@ -118,11 +118,12 @@ const sendAll = (shares: ReadonlyArray<Share>) => {
       await next.send(session)
     }
   })
-  return Effect.mapError(sent, (error): BatchError =>
-    error._tag === "DuplicateKey"
-      ? new RefusedWrite({ position: sending?.positionOf(error.position) ?? 0, error })
+  return Effect.mapError(sent, (error): BatchError => {
+    const position = error._tag === "DuplicateKey" ? sending?.positionOf(error.position) : undefined
+    return error._tag === "DuplicateKey" && position !== undefined
+      ? new RefusedWrite({ position, error })
       : error
-  )
+  })
 }
 
 const originalOperation = (plan: WritePlan.Plan): Operation<StoredDocument> | undefined => {
@@ -132,10 +133,10 @@ const originalOperation = (plan: WritePlan.Plan): Operation<StoredDocument> | un
       return insert(original.document)
     case "Replace":
       return replace(original.document, false)
-    case "SetVersion":
-      return setVersion(plan)
     case "Remove":
       return remove(id)
+    // Together with others that get the same version.
+    case "SetVersion":
     case "None":
       return undefined
   }
@@ -196,6 +197,18 @@ const placed = <D extends { readonly _id: string }>(
       return operation === undefined ? [] : [{ position, operation }]
     })
     .toSorted((left, right) => rank(left.operation) - rank(right.operation))
+
+/** Originals that get a version and stay as they are otherwise: in one operation all that get the same. */
+const versionOperations = (plans: ReadonlyArray<PlacedPlan>): ReadonlyArray<Placed<StoredDocument>> => {
+  const idsOf = new Map<number, Array<string>>()
+  for (const { plan } of plans) {
+    if (plan.original._tag !== "SetVersion") continue
+    const ids = idsOf.get(plan.version)
+    if (ids === undefined) idsOf.set(plan.version, [plan.id])
+    else ids.push(plan.id)
+  }
+  return [...idsOf].map(([version, ids]) => ({ position: undefined, operation: setVersion(ids, version) }))
+}
 
 const noCurrents: ReadonlyMap<string, Current> = new Map()
 
@@ -309,7 +322,7 @@ export const make = (
     const writePlans = (plans: ReadonlyArray<PlacedPlan>) => {
       if (plans.length === 0) return Effect.void
       const shares = [
-        ...share(originals, placed(plans, originalOperation)),
+        ...share(originals, [...placed(plans, originalOperation), ...versionOperations(plans)]),
         ...share(twins, placed(plans, twinOperation)),
         ...share(tombstones, placed(plans, tombstoneOperation))
       ]

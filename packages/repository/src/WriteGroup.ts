@@ -11,7 +11,10 @@ export type RunBatch = (writes: ReadonlyArray<Write>) => Effect.Effect<Results, 
 export const blame = (error: BatchError): GroupCommit.Blame => {
   if (error instanceof RefusedWrite) return error.position
   const isOfOne =
-    error._tag === "TransactionTooLarge" || error._tag === "WriteContention" || error._tag === "Refused"
+    error._tag === "TransactionTooLarge" ||
+    error._tag === "WriteContention" ||
+    error._tag === "Refused" ||
+    error._tag === "DuplicateKey"
   return isOfOne ? "one" : "nobody"
 }
 

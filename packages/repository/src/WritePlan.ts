@@ -192,7 +192,7 @@ const alignPlan = (
   write: Write,
   intent: Sync,
   original: StoredDocument,
-  tombstone: Tombstone | undefined,
+  { tombstone, twin: present }: Current,
   version: number
 ): Either.Either<Plan, InvalidDocument> =>
   Either.gen(function* () {
@@ -208,7 +208,7 @@ const alignPlan = (
       version,
       original: { _tag: "SetVersion" },
       twin: storedTwin(definition, id, version, twin),
-      twinMayExist: true,
+      twinMayExist: present !== undefined,
       tombstone: tombstone === undefined ? undefined : null,
       drafts: drafts(definition, write, version, fields, twin)
     }
@@ -222,7 +222,7 @@ const syncPlan = (
   now: Date
 ): Either.Either<Planned, PlanError> => {
   const { above, id, rules } = intent
-  const { original, tombstone } = current
+  const { original } = current
   const difference = Difference.of(rules, id, current)
   if (difference._tag === "Unfit") {
     const { issues } = difference
@@ -234,7 +234,7 @@ const syncPlan = (
   const version = Math.max(versionOf(current), above ?? 0) + 1
   return original === undefined
     ? Either.right(written({ ...deletePlan(definition, write, version, now), original: { _tag: "None" } }))
-    : Either.map(alignPlan(definition, write, intent, original, tombstone, version), written)
+    : Either.map(alignPlan(definition, write, intent, original, current, version), written)
 }
 
 /** The original, if it is there in the version the caller expects; the version is the one that readers see. */

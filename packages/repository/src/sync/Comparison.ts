@@ -100,13 +100,19 @@ export const make = (
     }
   }
 
+  /** Tombstones of ids that are all within a range. Where there are few others, as usual, that is far cheaper by the range. */
+  const findBuried = async (ids: ReadonlyArray<unknown>, range: IdRange.IdRange) => {
+    const { documents, rest } = await IdRange.read(tombstones, range, ids.length)
+    return rest === undefined ? documents : findIn(tombstones, ids, newest)
+  }
+
   const page: Comparison["page"] = (range, limit) =>
     Effect.gen(function* () {
       const read = yield* MongoCall.attempt(() => IdRange.read(originals, range, limit))
       const upTo = { from: range.from, to: read.rest ?? range.to }
       const ids = read.documents.map(({ _id }) => _id)
       const [besides, buried] = yield* MongoCall.attempt(() =>
-        Promise.all([IdRange.read(twins, upTo, limit * twinsPerOriginal), findIn(tombstones, ids, newest)])
+        Promise.all([IdRange.read(twins, upTo, limit * twinsPerOriginal), findBuried(ids, upTo)])
       )
       const found = byId(read.documents)
       const alone = besides.documents.filter(({ _id }) => !found.has(IdText.keyOf(_id)))

@@ -21,6 +21,8 @@ export interface FollowOptions {
   readonly reindex?: Pick<Reindex.ReindexOptions, "concurrency" | "maxPerSecond" | "onProgress" | "onReport">
   /** Called after changes have been worked on. */
   readonly onFlush?: (flush: Flush) => Effect.Effect<void>
+  /** Called about once a second as long as it follows or stands by; not while it waits for MongoDB or the outbox. */
+  readonly onPulse?: Effect.Effect<void>
 }
 
 /** Changes that were worked on together. */
@@ -118,7 +120,7 @@ const begin = (epoch: number, position: ChangeFeed.Position, run: number | undef
 export const run = (parts: FollowParts, options: FollowOptions = {}): Effect.Effect<never, SyncError> => {
   const { client, comparison, followLedger, ledger, reconciler, settings } = parts
   const { batchSize, collection, db, leaseMillis, patience } = settings
-  const { onFlush = nobodyAsked } = options
+  const { onFlush = nobodyAsked, onPulse = Effect.void } = options
   const flushMillis = Duration.toMillis(options.flushAfter ?? "1 second")
   const waiting = patiently(collection, patience)
   const originals = db.collection<StoredDocument>(collection)
@@ -175,6 +177,7 @@ export const run = (parts: FollowParts, options: FollowOptions = {}): Effect.Eff
           } else if (pending.size === 0 && now - term.keptMillis >= keepMillis) {
             yield* keep(term, reached)
           }
+          yield* onPulse
         }
       })
     )
@@ -273,7 +276,7 @@ export const run = (parts: FollowParts, options: FollowOptions = {}): Effect.Eff
       const isTaken =
         owner !== null && owner !== member.id && (yield* waiting(member.gone([owner]))).length === 0
       const record = isTaken ? undefined : yield* waiting(followLedger.claim(member.id, owner))
-      if (record === undefined) return yield* Effect.sleep(standBy)
+      if (record === undefined) return yield* Effect.zipRight(onPulse, Effect.sleep(standBy))
       yield* set(SyncMetrics.following, 1)
       yield* Effect.logInfo(`this instance follows '${collection}'`)
       return yield* Effect.catchIf(Effect.flatMap(goOn(record), lead), isNotMine, () =>

@@ -35,7 +35,7 @@ const highest = new MaxKey()
  * Reads a page, by rising `_id`. Bounds of the index, unlike `$gt`, do not pass over ids of other types. Memory is
  * bounded by a reply of the server (16 MB) as well: a page of large documents is shorter.
  */
-export const read = async <D extends StoredDocument>(
+export const read = async <D extends Bound>(
   collection: Collection<D>,
   range: IdRange,
   limit: number

@@ -58,6 +58,7 @@ const commonError = (error: WriteError): Either.Either<CommonError, string> => {
     case "VersionConflict":
     case "DuplicateKey":
     case "TransactionTooLarge":
+    case "KeyRetired":
       return Either.left(error.message)
   }
 }
@@ -187,6 +188,8 @@ export const make = (
         ...unfit.map((finding) => SyncReport.of(finding, "Left")),
         ...(yield* writeAll(others))
       ]
+      // Twins of a retired key are refused one by one, and it is not they that are at fault.
+      if (reports.some(({ outcome }) => outcome === "Failed")) yield* waiting(checkKey)
       yield* leftLog.warn(reports, yield* MonotonicClock.millis)
       yield* SyncMetrics.count(names.originals, SyncReport.tallyOf(reports))
       return reports

@@ -1,16 +1,19 @@
 import type { AnonymizerError, FullyAnnotated } from "@twinbox/anonymize"
 import { type MongoDatabase, type MongoError, MongoIndexes } from "@twinbox/mongodb"
-import type { MirrorView, Outbox } from "@twinbox/outbox"
+import type { MirrorBuild, MirrorView, Outbox } from "@twinbox/outbox"
 import { Duration, Effect, Either, type Schema } from "effect"
-import type { KeyMismatch } from "../RepositoryError.ts"
+import type { KeyError } from "../RepositoryError.ts"
 import * as RepositoryParts from "../RepositoryParts.ts"
+import * as KeyRotation from "../rotation/KeyRotation.ts"
 import type { StoredDocument } from "../StoredDocument.ts"
 import * as Comparison from "./Comparison.ts"
 import type * as Difference from "./Difference.ts"
 import * as Follow from "./Follow.ts"
 import * as FollowLedger from "./FollowLedger.ts"
 import * as MirrorCheck from "./MirrorCheck.ts"
+import * as MirrorSource from "./MirrorSource.ts"
 import * as RangeLedger from "./RangeLedger.ts"
+import * as Rebuild from "./Rebuild.ts"
 import * as Reconciler from "./Reconciler.ts"
 import * as Reindex from "./Reindex.ts"
 import type { SyncError } from "./SyncError.ts"
@@ -20,6 +23,7 @@ import * as Verify from "./Verify.ts"
 
 export type { FollowOptions, Flush } from "./Follow.ts"
 export type { Progress } from "./Progress.ts"
+export type { RebuildOptions, RebuildProgress, RebuildSummary } from "./Rebuild.ts"
 export type { ReindexOptions, ReindexSummary } from "./Reindex.ts"
 export type { SyncError } from "./SyncError.ts"
 export type { SyncReport } from "./SyncReport.ts"
@@ -57,19 +61,30 @@ export interface TwinSync {
     mirror: MirrorView.MirrorView,
     options?: Verify.VerifyOptions
   ) => Effect.Effect<Verify.VerifySummary, SyncError>
+  /**
+   * Builds a mirror anew beside the one that is read, and swaps it in key by key while writes and deliveries go on. What
+   * it shows and nothing explains is removed. A mirror that has lost its data is ready again afterwards. It can be killed
+   * at any time and goes on when called again. Compare originals and twins before.
+   */
+  readonly rebuildMirror: (
+    build: MirrorBuild.MirrorBuild,
+    options?: Rebuild.RebuildOptions
+  ) => Effect.Effect<Rebuild.RebuildSummary, SyncError>
+  /** Makes the twins anew under a new key, and puts earlier keys out of use. */
+  readonly rotation: KeyRotation.KeyRotation
 }
 
 const defaults = { batchSize: 1_000, lease: Duration.seconds(10), patience: Duration.minutes(2) }
 
 /**
  * Makes the sync of a repository's collection: it takes the same options. Makes what it needs in the database, and
- * fails with `KeyMismatch` as the repository does.
+ * fails with `KeyMismatch` or `KeyRetired` as the repository does.
  */
 export const make = <S extends Schema.Schema.AnyNoContext>(
   given: Options<S> & { readonly schema: FullyAnnotated<S> }
 ): Effect.Effect<
   TwinSync,
-  AnonymizerError | KeyMismatch | MongoError.MongoError,
+  AnonymizerError | KeyError | MongoError.MongoError,
   MongoDatabase.MongoDatabase | Outbox.Outbox
 > =>
   Effect.gen(function* () {
@@ -108,6 +123,8 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
     const ledger = RangeLedger.make(database, collection, settings.batchSize)
     const followLedger = FollowLedger.make(db, collection)
     const shared = { settings, comparison, reconciler, ledger, rules }
+    const sourceOf = (view: MirrorView.MirrorView["view"]) =>
+      MirrorSource.make(db, names, stream, fieldsOf, view)
     return {
       reindex: (reindexOptions) => Reindex.run(shared, reindexOptions),
       follow: (followOptions) => Follow.run({ ...shared, client, followLedger }, followOptions),
@@ -118,8 +135,22 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
         ),
       verifyMirror: (mirror, verifyOptions) =>
         Verify.run(
-          { settings, reconciler, source: MirrorCheck.make(db, names, stream, fieldsOf, mirror) },
+          { settings, reconciler, source: MirrorCheck.make(stream, sourceOf(mirror.view), mirror) },
           verifyOptions
-        )
+        ),
+      rebuildMirror: (build, rebuildOptions) =>
+        Rebuild.run(
+          {
+            settings,
+            database,
+            stream,
+            source: sourceOf(build.mirror.view),
+            tombstones: names.tombstones,
+            rules: JSON.stringify([collection, definition.anonymizer.fingerprint])
+          },
+          build,
+          rebuildOptions
+        ),
+      rotation: KeyRotation.make({ ...shared, twins: names.twins })
     }
   })

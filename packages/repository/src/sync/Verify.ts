@@ -78,10 +78,9 @@ const nobodyAsked = () => Effect.void
 const isStanding = ({ outcome }: SyncReport.SyncReport): boolean =>
   outcome !== "Written" && outcome !== "Overtaken"
 
-/** Compares everything once and tells what differs. Keeps nothing of its progress. */
-export const run = <F extends Finding>(
+const compare = <F extends Finding>(
   { reconciler, settings, source }: VerifyParts<F>,
-  options: VerifyOptions = {}
+  options: VerifyOptions
 ): Effect.Effect<VerifySummary, SyncError> => {
   const { batchSize, collection, db, patience } = settings
   const { concurrency = 2, onProgress = nobodyAsked, onReport = nobodyAsked, repair = false } = options
@@ -156,3 +155,9 @@ export const run = <F extends Finding>(
     return { tally, standing }
   })
 }
+
+/** Compares everything once and tells what differs. Keeps nothing of its progress. */
+export const run = <F extends Finding>(
+  parts: VerifyParts<F>,
+  options: VerifyOptions = {}
+): Effect.Effect<VerifySummary, SyncError> => Effect.suspend(() => compare(parts, options))

@@ -257,6 +257,22 @@ suite("A reindex", (it) => {
     })
   )
 
+  it.scoped("sees the tombstone of a customer among many of others", () =>
+    Effect.gen(function* () {
+      const collection = newCollection()
+      const { ids } = yield* withCustomers(collection, 3)
+      const last = ids[2] ?? ""
+      const buried = [...upTo(30).map((at) => `${ids[0]}-${at}`), last]
+      yield* using(`${collection}_tombstones`, (found) =>
+        found.insertMany(buried.map((_id) => ({ _id, version: 5, deletedAt: new Date() })))
+      )
+      const { reports, onReport } = gathering()
+      const { tally } = yield* (yield* makeSync(collection)).reindex({ onReport })
+      expect(tally).toMatchObject({ examined: 3, stale: 1 })
+      expect(reports.map(({ id }) => id)).toEqual([last])
+    })
+  )
+
   it.scoped("never undoes what others write meanwhile", () =>
     Effect.gen(function* () {
       const collection = newCollection()
@@ -461,6 +477,32 @@ suite("A reindex", (it) => {
       expect(tally).toMatchObject({ unversioned: 2, failed: 1 })
       expect(reports.find(({ outcome }) => outcome === "Failed")?.id).toBe(other)
       expect(yield* notInStep(collection)).toEqual([other])
+    })
+  )
+
+  it.scoped("leaves an original whose new version a unique index refuses, and gives the others theirs", () =>
+    Effect.gen(function* () {
+      const collection = newCollection()
+      const sync = yield* makeSync(collection)
+      yield* using(collection, (found) =>
+        found.createIndex(
+          { note: 1, version: 1 },
+          { unique: true, partialFilterExpression: { note: { $exists: true }, version: { $exists: true } } }
+        )
+      )
+      const same = [newId(), newId()] as const
+      yield* insertForeign(
+        collection,
+        [newId(), same[0], newId(), same[1], newId()].map((id) =>
+          foreign(id, same.some((one) => one === id) ? { note: "same" } : {})
+        )
+      )
+      const { reports, onReport } = gathering()
+      const { tally } = yield* sync.reindex({ onReport })
+      expect(tally).toMatchObject({ unversioned: 4, failed: 1 })
+      const failed = reports.filter(({ outcome }) => outcome === "Failed").map(({ id }) => id)
+      expect(same).toContain(failed[0])
+      expect(yield* notInStep(collection)).toEqual(failed)
     })
   )
 

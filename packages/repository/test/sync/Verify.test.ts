@@ -4,6 +4,7 @@ import { Effect, Fiber, Random } from "effect"
 import { ObjectId } from "mongodb"
 import { ada, newId, personal, suite } from "../testRepository.ts"
 import {
+  changedIds,
   everything,
   foreign,
   insertForeign,
@@ -69,13 +70,20 @@ suite("A comparison of originals and twins", (it) => {
     })
   )
 
-  it.scoped("repairs what can be repaired, and tells what stands", () =>
+  it.scoped("repairs what can be repaired, touches nothing else, and tells what stands", () =>
     Effect.gen(function* () {
       const collection = newCollection()
       const { id } = yield* planted(collection)
       const sync = yield* makeSync(collection)
+      const before = yield* everything(collection)
       const { onReport, reports } = gathering()
       const summary = yield* sync.verify({ recheckAfter: 0, repair: true, onReport })
+      const after = yield* everything(collection)
+      const touched = (part: keyof typeof after) => changedIds(before, after, part)
+      expect(touched("originals")).toEqual([1, 2, 3, 4, 6].map(id).toSorted())
+      expect(touched("twins")).toEqual([1, 2, 3, 4, 5, 6].map(id).toSorted())
+      expect(touched("tombstones")).toEqual([id(5)])
+      expect(after.messages.size - before.messages.size).toBe(6)
       expect(summary).toMatchObject({ standing: 2, tally: kinds })
       expect(reports.filter(({ outcome }) => outcome === "Written")).toHaveLength(6)
       expect((yield* notInStep(collection)).filter((one) => !ObjectId.isValid(one) || one === id(7))).toEqual(
@@ -83,6 +91,16 @@ suite("A comparison of originals and twins", (it) => {
       )
       const again = yield* sync.verify({ recheckAfter: 0 })
       expect(again).toMatchObject({ standing: 2, tally: { unfit: 2, missing: 0, extra: 0 } })
+    })
+  )
+
+  it.scoped("counts anew each time that it is run", () =>
+    Effect.gen(function* () {
+      const collection = newCollection()
+      yield* insertForeign(collection, [foreign(newId())])
+      const comparing = (yield* makeSync(collection)).verify({ recheckAfter: 0 })
+      expect(yield* comparing).toMatchObject({ standing: 1, tally: { examined: 1 } })
+      expect(yield* comparing).toMatchObject({ standing: 1, tally: { examined: 1 } })
     })
   )
 
