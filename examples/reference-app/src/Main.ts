@@ -9,6 +9,7 @@ import * as CustomerSync from "./CustomerSync.ts"
 import * as Customers from "./Customers.ts"
 import * as Database from "./Database.ts"
 import * as EventKafka from "./EventKafka.ts"
+import * as FullReindex from "./FullReindex.ts"
 import * as LogBuffer from "./LogBuffer.ts"
 import * as Logs from "./Logs.ts"
 import * as LogWriter from "./LogWriter.ts"
@@ -18,7 +19,7 @@ import * as PseudonymKey from "./PseudonymKey.ts"
 import * as Readiness from "./Readiness.ts"
 import * as RemoteCustomers from "./RemoteCustomers.ts"
 import * as RoleFailures from "./RoleFailures.ts"
-import { names, parse, type RoleName, roles, wants } from "./Roles.ts"
+import { choose, names, type RoleName, roles, wants } from "./Roles.ts"
 import * as Screen from "./Screen.ts"
 import { sentenceOf } from "./Sentence.ts"
 import * as Settings from "./Settings.ts"
@@ -30,14 +31,28 @@ const version = "0.1.0"
 const purposes = names.map((name) => `${name} ${roles[name].purpose}`).join("; ")
 
 const rolesOption = Options.text("roles").pipe(
-  Options.withDescription(`Roles to run, with commas between them: ${purposes}.`),
-  Options.withDefault(names.join(",")),
-  Options.mapEffect((text) =>
-    Either.mapLeft(parse(text), (problem) => ValidationError.invalidValue(HelpDoc.p(`--roles: ${problem}`)))
+  Options.withDescription(`Roles to run, with commas between them: ${purposes}. Preset: all of them.`),
+  Options.optional
+)
+
+const fullReindexOption = Options.boolean("full-reindex").pipe(
+  Options.withDescription(
+    "Compare all customers with their twins once, put right what differs, and end: for the role sync, which is the preset then. Goes on with one that was stopped."
+  )
+)
+
+const options = Options.all({ roles: rolesOption, fullReindex: fullReindexOption }).pipe(
+  Options.mapEffect((given) =>
+    Either.mapBoth(choose(given.roles, given.fullReindex), {
+      onLeft: (problem) => ValidationError.invalidValue(HelpDoc.p(problem)),
+      onRight: (chosen) => ({ chosen, fullReindex: given.fullReindex })
+    })
   )
 )
 
 const customers = Layer.provide(Customers.layer, PseudonymKey.layerConfig)
+
+const customerSync = Layer.provide(CustomerSync.layer, PseudonymKey.layerConfig)
 
 /** One way alone needs no secret. */
 const remoteCustomers = Layer.unwrapEffect(
@@ -54,7 +69,7 @@ const ingest = (chosen: ReadonlyArray<RoleName>) =>
 const layersOf = (chosen: ReadonlyArray<RoleName>) => ({
   generator: roles.generator.layer.pipe(Layer.provide(customers)),
   ingest: ingest(chosen).pipe(Layer.provide(customers)),
-  sync: roles.sync.layer.pipe(Layer.provide(CustomerSync.layer), Layer.provide(PseudonymKey.layerConfig)),
+  sync: Layer.provide(roles.sync.layer, customerSync),
   relay: roles.relay.layer.pipe(
     Layer.provide(remoteCustomers),
     Layer.provide(CustomerOutbox.layer),
@@ -79,8 +94,17 @@ const environment = (chosen: ReadonlyArray<RoleName>) => {
   )
 }
 
-const command = Command.make("reference-app", { roles: rolesOption }, ({ roles: chosen }) =>
+const runRoles = (chosen: ReadonlyArray<RoleName>) =>
   App.run(chosen, layersOf(chosen)).pipe(Effect.provide(environment(chosen)))
+
+const fullReindex = FullReindex.run.pipe(
+  Effect.provide(customerSync),
+  Effect.provide(environment(["sync"])),
+  FullReindex.untilStopped
+)
+
+const command = Command.make("reference-app", { options }, ({ options: { chosen, fullReindex: isFull } }) =>
+  isFull ? fullReindex : runRoles(chosen)
 ).pipe(
   Command.withDescription(
     "Saves fake customers, each with its anonymized twin, mirrors the twins to Redis and publishes them on Kafka, and takes events of sessions over WebSockets. Settings come from the environment and .env; .env.example lists them."

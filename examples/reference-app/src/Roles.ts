@@ -1,4 +1,4 @@
-import { Either, type Layer } from "effect"
+import { Either, type Layer, Option } from "effect"
 import * as ApiRole from "./ApiRole.ts"
 import * as ConsumerRole from "./ConsumerRole.ts"
 import * as Generator from "./Generator.ts"
@@ -92,6 +92,19 @@ export const parse = (text: string): Either.Either<ReadonlyArray<RoleName>, stri
     ? Either.left(`name at least one role of ${names.join(", ")}`)
     : Either.right(names.filter((name) => words.includes(name)))
 }
+
+/** The roles that were meant by `--roles`, if that was given, and `--full-reindex`. */
+export const choose = (
+  given: Option.Option<string>,
+  isFullReindex: boolean
+): Either.Either<ReadonlyArray<RoleName>, string> =>
+  parse(Option.getOrElse(given, () => (isFullReindex ? "sync" : names.join(",")))).pipe(
+    Either.mapLeft((problem) => `--roles: ${problem}`),
+    Either.filterOrLeft(
+      (chosen) => !isFullReindex || chosen.join() === "sync",
+      () => "--full-reindex is for the role sync alone: run other roles in a process of their own"
+    )
+  )
 
 /** Whether these roles both write and deliver, so that nobody else is expected to. */
 export const isWhole = (chosen: ReadonlyArray<RoleName>): boolean =>

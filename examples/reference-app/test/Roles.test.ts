@@ -1,4 +1,4 @@
-import { Either } from "effect"
+import { Either, Option } from "effect"
 import { describe, expect, it } from "vitest"
 import * as Roles from "../src/Roles.ts"
 
@@ -37,5 +37,18 @@ describe("--roles", () => {
     expect(Roles.wants(["generator", "relay"], "Redis")).toBe(true)
     expect(Roles.wants(["relay"], "Kafka")).toBe(true)
     expect(Roles.wants(["generator", "ingest", "api"], "Kafka")).toBe(false)
+  })
+
+  it("are all of them when none is named, and sync alone for --full-reindex", () => {
+    const alone = Either.left(
+      "--full-reindex is for the role sync alone: run other roles in a process of their own"
+    )
+    expect(Roles.choose(Option.none(), false)).toEqual(Either.right(Roles.names))
+    expect(Roles.choose(Option.none(), true)).toEqual(Either.right(["sync"]))
+    expect(Roles.choose(Option.some("sync"), true)).toEqual(Either.right(["sync"]))
+    expect(Roles.choose(Option.some("sync,relay"), true)).toEqual(alone)
+    expect(Roles.choose(Option.some("relay"), true)).toEqual(alone)
+    expect(Roles.choose(Option.some("sync,relay"), false)).toEqual(Either.right(["sync", "relay"]))
+    expect(Either.isLeft(Roles.choose(Option.some("nobody"), true))).toBe(true)
   })
 })

@@ -1,6 +1,6 @@
 import { Either } from "effect"
 
-/** Options that take a value; `id` is the only one that can be given more than once. */
+/** Options that take a value. */
 const valued = new Set([
   "--id",
   "--sink",
@@ -13,10 +13,19 @@ const valued = new Set([
   "--after",
   "--uri",
   "--database",
+  "--config",
+  "--batch-size",
+  "--concurrency",
+  "--max-per-second",
+  "--mirror",
+  "--recheck-after",
+  "--redis-url",
+  "--retire",
   "--log-level",
   "--completions"
 ])
-const repeatable = new Set(["--id"])
+/** Those that can be given more than once. */
+const repeatable = new Set(["--id", "--mirror"])
 
 /** `--name=value` as two words. */
 const split = (word: string): ReadonlyArray<string> => {

@@ -5,10 +5,14 @@ import { UsageError } from "./CommandError.ts"
 import * as Blocked from "./commands/Blocked.ts"
 import * as Dead from "./commands/Dead.ts"
 import * as Discard from "./commands/Discard.ts"
+import * as Rebuild from "./commands/Rebuild.ts"
+import * as Reindex from "./commands/Reindex.ts"
 import * as Replay from "./commands/Replay.ts"
 import * as Requeue from "./commands/Requeue.ts"
+import * as RotateKey from "./commands/RotateKey.ts"
 import * as Sinks from "./commands/Sinks.ts"
 import * as Status from "./commands/Status.ts"
+import * as Verify from "./commands/Verify.ts"
 import * as Help from "./Help.ts"
 import { Screen } from "./Screen.ts"
 
@@ -22,7 +26,11 @@ const command = Command.make("twinbox").pipe(
     Requeue.command,
     Discard.command,
     Replay.command,
-    Command.withSubcommands(Sinks.listing, [Sinks.removing])
+    Command.withSubcommands(Sinks.listing, [Sinks.removing]),
+    Verify.command,
+    Reindex.command,
+    Rebuild.command,
+    RotateKey.command
   ])
 )
 
@@ -34,7 +42,11 @@ const helpEntries = [
   Help.entry("discard", Discard.command),
   Help.entry("replay", Replay.command),
   Help.entry("sinks", Sinks.listing),
-  Help.entry("sinks remove", Sinks.removing)
+  Help.entry("sinks remove", Sinks.removing),
+  Help.entry("verify", Verify.command),
+  Help.entry("reindex", Reindex.command),
+  Help.entry("rebuild", Rebuild.command),
+  Help.entry("rotate-key", RotateKey.command)
 ]
 
 const execute = Command.run(command, { name: "twinbox", version, executable: "twinbox" })

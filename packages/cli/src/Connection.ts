@@ -1,7 +1,7 @@
 import { Options } from "@effect/cli"
 import type { MongoError } from "@twinbox/mongodb"
-import { MongoCall, MongoDatabase, MongoIndexes, MongoOutboxAdmin } from "@twinbox/mongodb"
-import type { OutboxAdmin } from "@twinbox/outbox"
+import { MongoCall, MongoDatabase, MongoIndexes, MongoOutboxAdmin, MongoOutboxStore } from "@twinbox/mongodb"
+import { Outbox, type OutboxAdmin } from "@twinbox/outbox"
 import { Config, Effect, Layer, Option, type Redacted } from "effect"
 import { Failed, UsageError } from "./CommandError.ts"
 
@@ -40,18 +40,19 @@ const uriOf = (given: Given) =>
     onNone: () => Effect.mapError(Config.redacted(Config.nonEmptyString("MONGODB_URI")), () => noUri)
   })
 
-/** A name that was mistyped must not become a new, empty outbox. */
-const checkOutbox = Effect.gen(function* () {
-  const { db } = yield* MongoDatabase.MongoDatabase
-  const found = yield* MongoCall.attempt(() =>
-    db.listCollections({ name: MongoIndexes.collections.outbox }, { nameOnly: true }).toArray()
-  )
-  if (found.length === 0) {
-    yield* new Failed({
-      message: `database '${db.databaseName}' holds no outbox: name the one that does with --database or in the connection string`
-    })
-  }
-})
+/** A name that was mistyped must not become a new, empty outbox. `what` it holds: `outbox`. */
+const check = (collections: ReadonlyArray<string>, what: string) =>
+  Effect.gen(function* () {
+    const { db } = yield* MongoDatabase.MongoDatabase
+    const found = yield* MongoCall.attempt(() =>
+      db.listCollections({ name: { $in: collections } }, { nameOnly: true }).toArray()
+    )
+    if (found.length === 0) {
+      yield* new Failed({
+        message: `database '${db.databaseName}' holds no ${what}: name the one that does with --database or in the connection string`
+      })
+    }
+  })
 
 const database = (given: Given) =>
   Effect.map(uriOf(given), (uri) =>
@@ -63,14 +64,24 @@ const database = (given: Given) =>
     })
   ).pipe(Layer.unwrapEffect)
 
+type ConnectionError = MongoDatabase.ConnectError | MongoError.MongoError | Failed | UsageError
+
 /** The outbox that is meant. */
-export const layer = (
-  given: Given
-): Layer.Layer<
-  OutboxAdmin.OutboxAdmin,
-  MongoDatabase.ConnectError | MongoError.MongoError | Failed | UsageError
-> =>
+export const layer = (given: Given): Layer.Layer<OutboxAdmin.OutboxAdmin, ConnectionError> =>
   MongoOutboxAdmin.layer().pipe(
-    Layer.provide(Layer.effectDiscard(checkOutbox)),
+    Layer.provide(Layer.effectDiscard(check([MongoIndexes.collections.outbox], "outbox"))),
     Layer.provide(database(given))
+  )
+
+/** The database of a collection with twins; who comes with originals alone gets an outbox beside them. */
+export const forSync = (
+  given: Given,
+  collection: string
+): Layer.Layer<MongoDatabase.MongoDatabase | Outbox.Outbox, ConnectionError> =>
+  Outbox.layer().pipe(
+    Layer.provide(MongoOutboxStore.layer()),
+    Layer.provide(
+      Layer.effectDiscard(check([collection, MongoIndexes.collections.outbox], `collection '${collection}'`))
+    ),
+    Layer.provideMerge(database(given))
   )

@@ -91,6 +91,7 @@ const onOne = ({ help, words }: Entry): string =>
 const overview = (entries: ReadonlyArray<Entry>): string => `twinbox COMMAND [OPTIONS]
 
 What is stuck in an outbox, and what to do about it.
+Whether twins and mirrors are in step, and how to make them so.
 
 ${list(entries.map(({ help, words }) => [words.join(" "), paragraphs(help).join(" ")]))}
 

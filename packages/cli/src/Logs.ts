@@ -1,14 +1,18 @@
-import { Layer, Logger, LogLevel } from "effect"
-
-const toStandardError = Logger.make(({ message }) => {
-  process.stderr.write(`twinbox: ${String(message)}\n`)
-})
+import { Effect, Layer, Logger, LogLevel } from "effect"
+import { Screen } from "./Screen.ts"
 
 /**
  * Standard output is for results. A person at a terminal is told what the command waits for; otherwise only
  * `--log-level` before the command asks for it.
  */
-export const layer: Layer.Layer<never> = Layer.merge(
-  Logger.replace(Logger.defaultLogger, toStandardError),
-  Logger.minimumLogLevel(process.stderr.isTTY ? LogLevel.Warning : LogLevel.None)
+export const layer: Layer.Layer<never, never, Screen> = Layer.unwrapEffect(
+  Effect.map(Screen, ({ hasLive, tell }) =>
+    Layer.merge(
+      Logger.replace(
+        Logger.defaultLogger,
+        Logger.make(({ message }) => tell(`twinbox: ${String(message)}`))
+      ),
+      Logger.minimumLogLevel(hasLive ? LogLevel.Warning : LogLevel.None)
+    )
+  )
 )

@@ -6,6 +6,8 @@ import { Screen } from "./Screen.ts"
 export interface Result {
   readonly document: unknown
   readonly text: string
+  /** What is wrong all the same: told after the result, and the command ends as failed. */
+  readonly problem?: string | undefined
 }
 
 /** `--json` */
@@ -16,6 +18,10 @@ export const json = Options.boolean("json").pipe(
 /** A time as JSON documents have it: ISO 8601 in UTC, or null. */
 export const time = (millis: number | undefined): string | null =>
   millis === undefined ? null : new Date(millis).toISOString()
+
+/** Parts of a text with empty lines between them; those that are empty are left out. */
+export const paragraphs = (parts: ReadonlyArray<string | undefined>): string =>
+  parts.filter((part) => part !== undefined && part !== "").join("\n\n")
 
 /** Prints the result in the form that was asked for. */
 export const print = (asJson: boolean, { document, text }: Result) =>

@@ -20,6 +20,10 @@ export interface ScreenService {
   readonly print: (text: string) => Effect.Effect<void>
   /** On a terminal, the one line that tells how far the work is, drawn again and again; undefined takes it away. */
   readonly live: (text: string | undefined) => Effect.Effect<void>
+  /** Whether there is a terminal for the live line. */
+  readonly hasLive: boolean
+  /** A line about the work, above the live line. At once: loggers have no Effects. */
+  readonly tell: (text: string) => void
   /** Whether there is a person to ask. */
   readonly canAsk: boolean
   /** Asks for consent; anything but `y` or `yes` is none. */
@@ -47,10 +51,11 @@ const readLine = ({ errors, input }: Streams, prompt: string) =>
 
 export const make = (streams: Streams): ScreenService => {
   const { errors, input, output } = streams
-  let isShown = false
+  const hasLive = errors.isTTY === true
+  let shown: string | undefined
   const draw = (text: string | undefined): void => {
-    if (isShown) errors.write(eraseLine)
-    isShown = text !== undefined
+    if (shown !== undefined) errors.write(eraseLine)
+    shown = text
     // The last column is left alone, since writing there may wrap.
     if (text !== undefined) errors.write(text.slice(0, (errors.columns || presetColumns) - 1))
   }
@@ -59,8 +64,15 @@ export const make = (streams: Streams): ScreenService => {
       Effect.async((resume) => {
         output.write(`${text}\n`, () => resume(Effect.void))
       }),
-    live: (text) => Effect.sync(() => errors.isTTY === true && draw(text)),
-    canAsk: input.isTTY === true && errors.isTTY === true,
+    live: (text) => Effect.sync(() => hasLive && draw(text)),
+    hasLive,
+    tell: (text) => {
+      const below = shown
+      draw(undefined)
+      errors.write(`${text}\n`)
+      if (below !== undefined) draw(below)
+    },
+    canAsk: input.isTTY === true && hasLive,
     ask: (question) =>
       Effect.map(readLine(streams, `${question} [y/N] `), (answer) => /^y(es)?$/i.test(answer.trim()))
   }

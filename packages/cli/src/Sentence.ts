@@ -1,5 +1,8 @@
+import type { AnonymizerError, SecretError } from "@twinbox/anonymize"
 import { type MongoDatabase, MongoError } from "@twinbox/mongodb"
 import type { OutboxError } from "@twinbox/outbox"
+import type { RedisError } from "@twinbox/redis"
+import type { KeyError, KeyInUse, RetireRefused, TwinSync } from "@twinbox/repository"
 import type { Failed, Unfinished, UsageError } from "./CommandError.ts"
 
 /** What a command can fail with. */
@@ -10,6 +13,13 @@ export type CommandError =
   | OutboxError.OutboxError
   | MongoDatabase.ConnectError
   | MongoError.MongoError
+  | AnonymizerError
+  | SecretError
+  | KeyError
+  | KeyInUse
+  | RetireRefused
+  | TwinSync.SyncError
+  | RedisError.RedisError
 
 /** The server's code for an operation that the user may not do. */
 const unauthorized = 13
@@ -50,6 +60,8 @@ export const of = (error: CommandError): string => {
       return `${error.message}; check --uri or MONGODB_URI, and whether the server runs`
     case "Refused":
       return ofRefusal(error)
+    case "SecretError":
+      return `ANONYMIZE_SECRET: ${error.message}`
     default:
       return error.message
   }

@@ -13,6 +13,8 @@ export class StopSignal extends Context.Tag("@twinbox/cli/StopSignal")<
   StopSignal,
   {
     readonly isAsked: Effect.Effect<boolean>
+    /** Waits for it. */
+    readonly asked: Effect.Effect<void>
     /** Waits for it, but for ever while somebody sees to the stop himself. */
     readonly unattended: Effect.Effect<void>
     /** Until the end of the scope the caller sees to a stop. */
@@ -41,6 +43,7 @@ export const make = (asked: Deferred.Deferred<void>): Context.Tag.Service<StopSi
   let isAttended = false
   return {
     isAsked: Deferred.isDone(asked),
+    asked: Deferred.await(asked),
     unattended: Effect.zipRight(
       Deferred.await(asked),
       Effect.suspend(() => (isAttended ? Effect.never : Effect.void))

@@ -16,6 +16,8 @@ const world = Effect.gen(function* () {
   const screen = Screen.of({
     print: () => Effect.void,
     live: (text) => Effect.sync(() => lines.push(text)),
+    hasLive: true,
+    tell: () => undefined,
     canAsk: false,
     ask: () => Effect.succeed(false)
   })

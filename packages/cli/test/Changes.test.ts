@@ -4,11 +4,20 @@ import type { MongoClient } from "mongodb"
 import { failNext } from "../../mongodb/test/testDatabase.ts"
 import { appName } from "../src/Connection.ts"
 import * as World from "./CliWorld.ts"
+import * as InProcess from "./InProcess.ts"
 
-// Each command is a process: a busy machine takes seconds to start one.
+// Some commands are processes: a busy machine takes seconds to start one.
 vi.setConfig({ testTimeout: 180_000 })
 
-const { document, outbox, text } = World
+const { document, text } = World
+
+/** The command runs in this process where neither signals nor a terminal matter. */
+const outbox = Effect.map(World.outbox, (world) => ({
+  ...world,
+  run: (...args: ReadonlyArray<string>) =>
+    InProcess.run([...args, "--database", world.name], { MONGODB_URI: world.uri }),
+  runProcess: world.run
+}))
 
 const threeDead = [
   { id: "a", key: "customer/1", sink: "mirror" },
@@ -129,9 +138,9 @@ describe("twinbox requeue", () => {
 describe("twinbox discard", () => {
   it.scopedLive("deletes nothing without consent", () =>
     Effect.gen(function* () {
-      const { dead, die, run } = yield* outbox
+      const { dead, die, run, runProcess } = yield* outbox
       yield* die(threeDead)
-      expect(yield* run("discard", "--all")).toEqual({
+      expect(yield* runProcess("discard", "--all")).toEqual({
         code: 2,
         stdout: "",
         stderr:
@@ -266,7 +275,7 @@ describe("twinbox sinks remove", () => {
       yield* store.registerSinks([{ name: "kafka", topics: [], isMirror: false }])
       const words = ["sinks", "--database", name, "--uri", uri, "remove", "kafka", "--yes"]
       const elsewhere = { MONGODB_URI: "mongodb://127.0.0.1:1/" }
-      expect(text(yield* World.run(words, elsewhere))).toContain("sink 'kafka' removed")
+      expect(text(yield* InProcess.run(words, elsewhere))).toContain("sink 'kafka' removed")
       expect(text(yield* run("sinks"))).toContain("no sinks")
     })
   )

@@ -12,7 +12,8 @@ import { testMongo } from "../../../test/setup/testServers.ts"
 const program = new URL("../src/Main.ts", import.meta.url).pathname
 
 /** Names that would lead the command away from what a test gives it. */
-const foreign = /^(MONGODB_URI|NODE_OPTIONS|NO_COLOR|VITEST|npm_)/
+const foreign =
+  /^(MONGODB_URI|REDIS_URL|ANONYMIZE_|SYNC_|TWINBOX_CONFIG|TWO_WAY|NODE_OPTIONS|NO_COLOR|VITEST|npm_)/
 
 const environment = (): NodeJS.ProcessEnv => ({
   ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name))),

@@ -2,9 +2,11 @@ import { writeFileSync } from "node:fs"
 import { type AddressInfo, createServer, type Socket } from "node:net"
 import { join } from "node:path"
 import { describe, expect, it, vi } from "@effect/vitest"
-import { Deferred, Effect } from "effect"
+import { Deferred, Effect, Either } from "effect"
 import { testMongo } from "../../../test/setup/testServers.ts"
+import * as Arguments from "../src/Arguments.ts"
 import * as World from "./CliWorld.ts"
+import * as InProcess from "./InProcess.ts"
 
 // Each command is a process: a busy machine takes seconds to start one.
 vi.setConfig({ testTimeout: 180_000 })
@@ -12,7 +14,18 @@ vi.setConfig({ testTimeout: 180_000 })
 /** Nobody listens there, and credentials stand in it. */
 const unreachable = "mongodb://ann:secret@127.0.0.1:1/"
 
-const commands = ["status", "dead", "blocked", "requeue", "discard", "replay", "sinks", "sinks remove"]
+const commands = [
+  "status",
+  "dead",
+  "blocked",
+  "requeue",
+  "discard",
+  "replay",
+  "sinks",
+  "sinks remove",
+  "verify",
+  "reindex"
+]
 
 describe("twinbox --help", () => {
   it.live("names every command and the exit codes, without colours and within 100 columns", () =>
@@ -28,12 +41,33 @@ describe("twinbox --help", () => {
 
   it.live("tells the options of a command", () =>
     Effect.gen(function* () {
-      const told = World.text(yield* World.run(["sinks", "remove", "--help"]))
+      const told = World.text(yield* InProcess.run(["sinks", "remove", "--help"], {}))
       expect(told).toMatch(/^twinbox sinks remove \[OPTIONS\]\n/)
       for (const option of ["<NAME>", "(-y, --yes)", "--json", "--uri URI", "--database NAME"]) {
         expect(told).toContain(`\n  ${option} `)
       }
       expect(told).not.toMatch(/user-defined|setting is optional/)
+    })
+  )
+})
+
+describe("an option that takes a value", () => {
+  it.live("is never passed over without it, at whichever command", () =>
+    Effect.gen(function* () {
+      const help = (words: ReadonlyArray<string>) => InProcess.run([...words, "--help"], {})
+      const overview = (yield* help([])).stdout
+      const found = [...overview.matchAll(/^ {2}([a-z][a-z -]*?)(?: {2,}|$)/gm)].map(([, name = ""]) => name)
+      expect(found).toEqual(expect.arrayContaining(commands))
+      for (const command of found) {
+        const { stdout } = yield* help(command.split(" "))
+        const valued = [...stdout.matchAll(/^ {2}(--[a-z-]+) [A-Z]/gm)].map(([, name = ""]) => name)
+        expect(valued).toContain("--uri")
+        for (const name of valued) {
+          expect(Arguments.check([command, name]), `${command} ${name}`).toEqual(
+            Either.left(`${name} needs a value`)
+          )
+        }
+      }
     })
   )
 })
@@ -48,11 +82,21 @@ describe("a command line that makes no sense", () => {
     ["status", "MONGODB_URI"]
   ] as const)("is refused with exit code 2 and a word on what is wrong: %s", ([line, problem]) =>
     Effect.gen(function* () {
-      const { code, stderr, stdout } = yield* World.run(line.split(" "))
+      const { code, stderr, stdout } = yield* InProcess.run(line.split(" "), {})
       expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
       expect(stderr).toContain(problem)
       expect(stderr).not.toContain("\u001b")
       expect(stderr.trimEnd().split("\n")).toHaveLength(1)
+    })
+  )
+})
+
+describe("the process of the command", () => {
+  it.live("ends with exit code 2 when the command line makes no sense", () =>
+    Effect.gen(function* () {
+      const { code, stderr, stdout } = yield* World.run(["stauts"])
+      expect({ code, stdout }).toEqual({ code: 2, stdout: "" })
+      expect(stderr).toMatch(/^Invalid subcommand.*\n+$/)
     })
   )
 })

@@ -81,4 +81,17 @@ describe("Screen", () => {
       expect(told()).toBe("")
     })
   )
+
+  it.effect("tells lines above the live line, and where there is none", () =>
+    Effect.gen(function* () {
+      const { told, ...at } = streams(true)
+      const { live, tell } = Screen.make(at)
+      yield* live("comparing")
+      tell("it waits")
+      expect(told()).toBe("comparing\r\u001b[2Kit waits\ncomparing")
+      yield* live(undefined)
+      tell("it is done")
+      expect(told()).toBe("\r\u001b[2Kit is done\n")
+    })
+  )
 })
