@@ -1,11 +1,9 @@
-import { fork } from "node:child_process"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { MongoDatabase } from "@twinbox/mongodb"
 import { RedisConnection } from "@twinbox/redis"
 import { Effect } from "effect"
 import * as BenchCustomer from "./BenchCustomer.ts"
+import * as BenchProcess from "./BenchProcess.ts"
 import { inDatabase, type Servers } from "./BenchServers.ts"
 import type { Figure } from "./Figure.ts"
 import { median, round } from "./Measure.ts"
@@ -74,32 +72,6 @@ const fill = (count: number) =>
 
 const program = fileURLToPath(new URL("ExportBenchProcess.ts", import.meta.url))
 
-/** A process each time: memory of the one before would hide what the next one needs. */
-const runProcess = (assignment: Assignment) =>
-  Effect.async<Outcome>((resume) => {
-    const child = fork(program, [JSON.stringify(assignment)], {
-      execPath: process.execPath,
-      execArgv: ["--conditions=twinbox-source"],
-      env: {
-        PATH: process.env["PATH"],
-        HOME: process.env["HOME"],
-        NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-bench-compile-cache")
-      }
-    })
-    let outcome: Outcome | undefined
-    child.once("message", (message) => {
-      outcome = message as Outcome
-    })
-    child.once("exit", (code) => {
-      resume(
-        outcome === undefined
-          ? Effect.dieMessage(`a process that exports has ended with ${code}`)
-          : Effect.succeed(outcome)
-      )
-    })
-    return Effect.sync(() => child.kill())
-  })
-
 const measure = (servers: Servers, rounds: number, scale: number) =>
   Effect.gen(function* () {
     const { db } = yield* MongoDatabase.MongoDatabase
@@ -110,7 +82,8 @@ const measure = (servers: Servers, rounds: number, scale: number) =>
       for (const kind of at % 2 === 0
         ? (["byHand", "exporter"] as const)
         : (["exporter", "byHand"] as const)) {
-        outcomes[kind].push(yield* runProcess({ ...servers, database: db.databaseName, kind }))
+        const assignment: Assignment = { ...servers, database: db.databaseName, kind }
+        outcomes[kind].push(yield* BenchProcess.run<Outcome>(program, assignment))
         yield* Effect.orDie(redis.command(["FLUSHALL"]))
       }
     }

@@ -1,10 +1,8 @@
-import { fork } from "node:child_process"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
 import { Effect } from "effect"
 import * as BenchCustomer from "./BenchCustomer.ts"
+import * as BenchProcess from "./BenchProcess.ts"
 import { inDatabase, type Servers } from "./BenchServers.ts"
 import type { Figure } from "./Figure.ts"
 import { median, round } from "./Measure.ts"
@@ -86,39 +84,7 @@ const clear = Effect.flatMap(MongoDatabase.MongoDatabase, ({ client, db }) =>
   })
 )
 
-/**
- * V8 lets garbage grow to several times what is in use before it looks for it, the more the larger the machine is: even
- * the loop by hand takes 280 MB that way, and a reindex 400. These limits are far above what either has in use (50 MB).
- */
-const memoryFlags = ["--max-old-space-size=512", "--max-semi-space-size=16"]
-
 const program = fileURLToPath(new URL("SyncBenchProcess.ts", import.meta.url))
-
-/** A process each time: memory of the one before would hide what the next one needs. */
-const runProcess = (assignment: Assignment) =>
-  Effect.async<Outcome>((resume) => {
-    const child = fork(program, [JSON.stringify(assignment)], {
-      execPath: process.execPath,
-      execArgv: ["--conditions=twinbox-source", ...memoryFlags],
-      env: {
-        PATH: process.env["PATH"],
-        HOME: process.env["HOME"],
-        NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-bench-compile-cache")
-      }
-    })
-    let outcome: Outcome | undefined
-    child.once("message", (message) => {
-      outcome = message as Outcome
-    })
-    child.once("exit", (code) => {
-      resume(
-        outcome === undefined
-          ? Effect.dieMessage(`a process that syncs has ended with ${code}`)
-          : Effect.succeed(outcome)
-      )
-    })
-    return Effect.sync(() => child.kill())
-  })
 
 const measure = (servers: Servers, rounds: number, count: number) =>
   Effect.gen(function* () {
@@ -126,7 +92,8 @@ const measure = (servers: Servers, rounds: number, count: number) =>
     const outcomes: Record<Kind, Array<Outcome>> = { byHand: [], reindex: [], idle: [], verify: [] }
     const measureOne = (kind: Kind) =>
       Effect.gen(function* () {
-        const outcome = yield* runProcess({ ...servers, database: db.databaseName, kind })
+        const assignment: Assignment = { ...servers, database: db.databaseName, kind }
+        const outcome = yield* BenchProcess.run<Outcome>(program, assignment)
         if (outcome.documents !== count) {
           return yield* Effect.dieMessage(`${kind}: ${outcome.documents} of ${count} customers`)
         }

@@ -2,10 +2,10 @@ import type { FileSystem } from "@effect/platform/FileSystem"
 import type { Path } from "@effect/platform/Path"
 import { Options } from "@effect/cli"
 import { AnonymizeKey } from "@twinbox/anonymize"
-import type { MongoDatabase } from "@twinbox/mongodb"
+import { MongoDatabase, type MongoError } from "@twinbox/mongodb"
 import type { Outbox } from "@twinbox/outbox"
 import { RedisConnection, type RedisError } from "@twinbox/redis"
-import type { TwinSync } from "@twinbox/repository"
+import { KeyRegistry, type TwinSync } from "@twinbox/repository"
 import { Config, ConfigError, Effect, Either, Option, type Redacted, Schema, type Scope } from "effect"
 import { Failed, UsageError } from "./CommandError.ts"
 import * as ConfigFile from "./ConfigFile.ts"
@@ -112,12 +112,30 @@ const conclude = ({ problem }: Output.Result) =>
   problem === undefined ? Effect.void : new Failed({ message: problem })
 
 /**
+ * A key that the database does not know becomes the newest with the sync, and syncs that have another stop: a mistyped
+ * version must not do that.
+ */
+const checkKnown = ({
+  version
+}: AnonymizeKey): Effect.Effect<void, MongoError.MongoError | Failed, MongoDatabase.MongoDatabase> =>
+  Effect.gen(function* () {
+    const { db } = yield* MongoDatabase.MongoDatabase
+    const known = yield* KeyRegistry.versions(db)
+    if (known.length > 0 && !known.includes(version)) {
+      yield* new Failed({
+        message: `this database knows key ${known.length > 1 ? "versions" : "version"} ${known.join(", ")} and no ${version}: look at ANONYMIZE_KEY_VERSION; a new key begins with 'twinbox rotate-key'`
+      })
+    }
+  })
+
+/**
  * Does a command's work over the collection that is meant, and prints what came of it. What is wrong with config and
  * settings is told before anything is connected to. Long work goes into `LongWork.run`.
  */
 export const run = <R>(
   given: Given,
-  work: (world: SyncWorld) => Effect.Effect<Output.Result, Sentence.CommandError, R>
+  work: (world: SyncWorld) => Effect.Effect<Output.Result, Sentence.CommandError, R>,
+  { mayBeginKey = false }: { readonly mayBeginKey?: boolean } = {}
 ): Effect.Effect<
   void,
   Failed | UsageError,
@@ -128,6 +146,7 @@ export const run = <R>(
     const secret = yield* key
     const batchSize = yield* batchSizeOf(given)
     const result = yield* Effect.gen(function* () {
+      if (!mayBeginKey) yield* checkKnown(secret)
       const sync = yield* config.sync(secret, { batchSize })
       const result = yield* work({ config, key: secret, sync })
       // While the connection is open, since closing it can be interrupted.

@@ -112,15 +112,19 @@ const options = {
 export const command = Command.make("rotate-key", { ...options, ...SyncCommand.options }, (given) =>
   Effect.zipRight(
     check(given),
-    SyncCommand.run(given, (world) => {
-      if (given.status) {
-        return Effect.map(world.sync.rotation.status, (status) => statusOf(world.config.collection, status))
-      }
-      return Option.match(given.retire, {
-        onNone: () => rotate(world, given, given.limit),
-        onSome: (version) => retire(world, version, given.yes)
-      })
-    })
+    SyncCommand.run(
+      given,
+      (world) => {
+        if (given.status) {
+          return Effect.map(world.sync.rotation.status, (status) => statusOf(world.config.collection, status))
+        }
+        return Option.match(given.retire, {
+          onNone: () => rotate(world, given, given.limit),
+          onSome: (version) => retire(world, version, given.yes)
+        })
+      },
+      { mayBeginKey: !given.status && Option.isNone(given.retire) }
+    )
   )
 ).pipe(
   Command.withDescription(

@@ -1,0 +1,38 @@
+import { fork } from "node:child_process"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { Effect } from "effect"
+
+/**
+ * As the scripts of the reference app have it. V8 lets garbage grow to several times what is in use before it looks for
+ * it, the more the larger the machine is; with this it looks when a third has come on top.
+ */
+export const memoryFlags: ReadonlyArray<string> = ["--heap-growing-percent=30"]
+
+const ended = (code: number | null) => Effect.dieMessage(`a process that is measured has ended with ${code}`)
+
+/**
+ * Runs a program with an assignment in JSON and gives the message that it sends. A process each time: memory of the one
+ * before would hide what the next one needs.
+ */
+export const run = <Outcome>(program: string, assignment: unknown): Effect.Effect<Outcome> =>
+  Effect.async<Outcome>((resume) => {
+    const child = fork(program, [JSON.stringify(assignment)], {
+      execPath: process.execPath,
+      execArgv: ["--conditions=twinbox-source", ...memoryFlags],
+      env: {
+        PATH: process.env["PATH"],
+        HOME: process.env["HOME"],
+        // Types are stripped once, and not in each process anew.
+        NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-bench-compile-cache")
+      }
+    })
+    let outcome: { readonly message: Outcome } | undefined
+    child.once("message", (message) => {
+      outcome = { message: message as Outcome }
+    })
+    child.once("exit", (code) => {
+      resume(outcome === undefined ? ended(code) : Effect.succeed(outcome.message))
+    })
+    return Effect.sync(() => child.kill())
+  })
