@@ -7,7 +7,7 @@ import { Effect } from "effect"
  * As the scripts of the reference app have it. V8 lets garbage grow to several times what is in use before it looks for
  * it, the more the larger the machine is; with this it looks when a third has come on top.
  */
-export const memoryFlags: ReadonlyArray<string> = ["--heap-growing-percent=30"]
+export const memoryFlags: ReadonlyArray<string> = ["--max-semi-space-size=8", "--heap-growing-percent=30"]
 
 const ended = (code: number | null) => Effect.dieMessage(`a process that is measured has ended with ${code}`)
 
