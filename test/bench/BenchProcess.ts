@@ -4,10 +4,15 @@ import { join } from "node:path"
 import { Effect } from "effect"
 
 /**
- * As the scripts of the reference app have it. V8 lets garbage grow to several times what is in use before it looks for
- * it, the more the larger the machine is; with this it looks when a third has come on top.
+ * Bounds of a process's memory, as the scripts in package.json have them. V8 lets garbage grow to several times what is
+ * in use before it looks for it, the more the larger the machine is.
  */
-export const memoryFlags: ReadonlyArray<string> = ["--max-semi-space-size=8", "--heap-growing-percent=30"]
+export const memoryFlags = {
+  /** Of the app with its roles. */
+  app: ["--max-semi-space-size=8", "--heap-growing-percent=30"],
+  /** Of a sync and of the command, which do much at once and nothing else. */
+  sync: ["--max-semi-space-size=16", "--heap-growing-percent=100"]
+} as const
 
 const ended = (code: number | null) => Effect.dieMessage(`a process that is measured has ended with ${code}`)
 
@@ -15,11 +20,15 @@ const ended = (code: number | null) => Effect.dieMessage(`a process that is meas
  * Runs a program with an assignment in JSON and gives the message that it sends. A process each time: memory of the one
  * before would hide what the next one needs.
  */
-export const run = <Outcome>(program: string, assignment: unknown): Effect.Effect<Outcome> =>
+export const run = <Outcome>(
+  program: string,
+  assignment: unknown,
+  flags: ReadonlyArray<string>
+): Effect.Effect<Outcome> =>
   Effect.async<Outcome>((resume) => {
     const child = fork(program, [JSON.stringify(assignment)], {
       execPath: process.execPath,
-      execArgv: ["--conditions=twinbox-source", ...memoryFlags],
+      execArgv: ["--conditions=twinbox-source", ...flags],
       env: {
         PATH: process.env["PATH"],
         HOME: process.env["HOME"],

@@ -83,7 +83,9 @@ const measure = (servers: Servers, rounds: number, scale: number) =>
         ? (["byHand", "exporter"] as const)
         : (["exporter", "byHand"] as const)) {
         const assignment: Assignment = { ...servers, database: db.databaseName, kind }
-        outcomes[kind].push(yield* BenchProcess.run<Outcome>(program, assignment))
+        outcomes[kind].push(
+          yield* BenchProcess.run<Outcome>(program, assignment, BenchProcess.memoryFlags.app)
+        )
         yield* Effect.orDie(redis.command(["FLUSHALL"]))
       }
     }

@@ -93,7 +93,7 @@ const measure = (servers: Servers, rounds: number, count: number) =>
     const measureOne = (kind: Kind) =>
       Effect.gen(function* () {
         const assignment: Assignment = { ...servers, database: db.databaseName, kind }
-        const outcome = yield* BenchProcess.run<Outcome>(program, assignment)
+        const outcome = yield* BenchProcess.run<Outcome>(program, assignment, BenchProcess.memoryFlags.sync)
         if (outcome.documents !== count) {
           return yield* Effect.dieMessage(`${kind}: ${outcome.documents} of ${count} customers`)
         }

@@ -31,15 +31,21 @@ const gaugesOver = (answer: () => OutboxStore.OutboxStore["Type"]["stats"]) =>
     return { read: Effect.map(gauges.snapshot, ofOutbox), readings: () => readings }
   }).pipe(Effect.provide(OutboxMemory.layer))
 
+/** Metrics are the whole process's: those of other sinks may be left of other tests. */
+const sinks: ReadonlySet<string> = new Set(["", "*", "mirror"])
+
 /** The gauges about the outbox, as `name{sink}`. */
 const ofOutbox = (pairs: ReadonlyArray<MetricPair.MetricPair.Untyped>): Readonly<Record<string, number>> =>
   Object.fromEntries(
     pairs
       .filter(({ metricKey }) => metricKey.name.startsWith("twinbox_outbox_"))
-      .map(({ metricKey, metricState }) => [
-        `${metricKey.name.slice("twinbox_outbox_".length)}{${metricKey.tags.map(({ value }) => value).join()}}`,
-        (metricState as MetricState.MetricState.Gauge<number>).value
-      ])
+      .map(({ metricKey: { name, tags }, metricState }) => ({
+        name: name.slice("twinbox_outbox_".length),
+        sink: tags.map(({ value }) => value).join(),
+        value: (metricState as MetricState.MetricState.Gauge<number>).value
+      }))
+      .filter(({ sink }) => sinks.has(sink))
+      .map(({ name, sink, value }) => [`${name}{${sink}}`, value])
   )
 
 /** Something of an asker's own. */
