@@ -195,24 +195,23 @@ const alignPlan = (
   { tombstone, twin: present }: Current,
   version: number
 ): Either.Either<Plan, InvalidDocument> =>
-  Either.gen(function* () {
-    const { id } = intent
-    // All of it is hashed again: what an altered twin holds can be trusted with nothing.
-    const twin = yield* Either.mapLeft(
-      definition.anonymizer.anonymizeEither(fieldsOf(original)),
-      refuse(definition, id)
-    )
-    const fields = definition.originalTopic === undefined ? {} : yield* intent.fieldsOf(original)
-    return {
-      id,
-      version,
-      original: { _tag: "SetVersion" },
-      twin: storedTwin(definition, id, version, twin),
-      twinMayExist: present !== undefined,
-      tombstone: tombstone === undefined ? undefined : null,
-      drafts: drafts(definition, write, version, fields, twin)
-    }
-  })
+  // All of it is hashed again: what an altered twin holds can be trusted with nothing.
+  Either.flatMap(
+    Either.mapLeft(definition.anonymizer.anonymizeEither(fieldsOf(original)), refuse(definition, intent.id)),
+    (twin) =>
+      Either.map(
+        definition.originalTopic === undefined ? Either.right({}) : intent.fieldsOf(original),
+        (fields): Plan => ({
+          id: intent.id,
+          version,
+          original: { _tag: "SetVersion" },
+          twin: storedTwin(definition, intent.id, version, twin),
+          twinMayExist: present !== undefined,
+          tombstone: tombstone === undefined ? undefined : null,
+          drafts: drafts(definition, write, version, fields, twin)
+        })
+      )
+  )
 
 const syncPlan = (
   definition: Definition,

@@ -42,6 +42,8 @@ export interface Rules {
   readonly anonymizer: Pick<Anonymizer<Fields, Fields>, "keyVersion" | "fingerprint" | "anonymizeEither">
   /** Whether a stored original fits the Schema. */
   readonly check: (original: StoredDocument) => Either.Either<unknown, InvalidDocument>
+  /** Leaves that of originals without a twin to the transaction that is to make one, and checks anyway. Default false. */
+  readonly checksLater?: boolean
 }
 
 const inStep: Difference = { _tag: "InStep" }
@@ -90,6 +92,7 @@ export const of = (rules: Rules, id: unknown, current: Current): Difference => {
     return unfit({ path: "version", problem: "is the highest that there is" })
   }
   if (original === undefined) return { _tag: "Extra" }
+  if (rules.checksLater === true && twin === undefined) return compareTwin(rules, original, current)
   return Either.match(rules.check(original), {
     onLeft: ({ issues }) => unfit(...issues),
     onRight: () => compareTwin(rules, original, current)

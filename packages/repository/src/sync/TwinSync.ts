@@ -123,10 +123,12 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
     const ledger = RangeLedger.make(database, collection, settings.batchSize)
     const followLedger = FollowLedger.make(db, collection)
     const shared = { settings, comparison, reconciler, ledger, rules }
+    // What it finds goes into transactions, which check.
+    const hasty = { ...shared, comparison: Comparison.make(parts, { ...rules, checksLater: true }) }
     const sourceOf = (view: MirrorView.MirrorView["view"]) =>
       MirrorSource.make(db, names, stream, fieldsOf, view)
     return {
-      reindex: (reindexOptions) => Reindex.run(shared, reindexOptions),
+      reindex: (reindexOptions) => Reindex.run(hasty, reindexOptions),
       follow: (followOptions) => Follow.run({ ...shared, client, followLedger }, followOptions),
       verify: (verifyOptions) =>
         Verify.run(
