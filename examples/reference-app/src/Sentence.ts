@@ -1,17 +1,6 @@
 import { SecretError } from "@twinbox/anonymize"
+import { settingSentence } from "@twinbox/cli/setting-sentence"
 import { Cause, ConfigError, Option } from "effect"
-
-const settingSentence = (error: ConfigError.ConfigError): string => {
-  switch (error._op) {
-    case "And":
-    case "Or":
-      return `${settingSentence(error.left)}; ${settingSentence(error.right)}`
-    case "MissingData":
-      return `the setting ${error.path.join("_")} is missing`
-    default:
-      return `the setting ${error.path.join("_")} ${error.message}`
-  }
-}
 
 const hasMessage = (error: unknown): error is { readonly message: string } =>
   typeof error === "object" && error !== null && "message" in error && typeof error.message === "string"

@@ -13,6 +13,7 @@ import * as Connection from "./Connection.ts"
 import * as Output from "./Output.ts"
 import type { Screen } from "./Screen.ts"
 import * as Sentence from "./Sentence.ts"
+import { settingSentence } from "./SettingSentence.ts"
 import type * as SyncConfig from "./SyncConfig.ts"
 
 const maxBatch = 10_000
@@ -59,18 +60,6 @@ export interface SyncWorld {
 
 /** Those of the database that is meant. */
 type Services = MongoDatabase.MongoDatabase | Outbox.Outbox
-
-const settingSentence = (error: ConfigError.ConfigError): string => {
-  switch (error._op) {
-    case "And":
-    case "Or":
-      return `${settingSentence(error.left)}; ${settingSentence(error.right)}`
-    case "MissingData":
-      return `the setting ${error.path.join("_")} is missing`
-    default:
-      return `the setting ${error.path.join("_")} ${error.message}`
-  }
-}
 
 /** What a command could not do becomes one sentence for people. */
 const tellable = (error: Sentence.CommandError | ConfigError.ConfigError): Failed | UsageError => {
