@@ -1,4 +1,4 @@
-import { fork } from "node:child_process"
+import { type ChildProcess, fork, type ForkOptions } from "node:child_process"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
@@ -16,6 +16,25 @@ export const memoryFlags = {
 
 const ended = (code: number | null) => Effect.dieMessage(`a process that is measured has ended with ${code}`)
 
+/** Starts a program with a clean environment, its own flags of Node, and these options. */
+export const start = (
+  program: string,
+  args: ReadonlyArray<string>,
+  flags: ReadonlyArray<string>,
+  options: ForkOptions = {}
+): ChildProcess =>
+  fork(program, args, {
+    ...options,
+    execPath: process.execPath,
+    execArgv: ["--conditions=twinbox-source", ...flags],
+    env: {
+      PATH: process.env["PATH"],
+      HOME: process.env["HOME"],
+      // Types are stripped once, and not in each process anew.
+      NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-bench-compile-cache")
+    }
+  })
+
 /**
  * Runs a program with an assignment in JSON and gives the message that it sends. A process each time: memory of the one
  * before would hide what the next one needs.
@@ -26,16 +45,7 @@ export const run = <Outcome>(
   flags: ReadonlyArray<string>
 ): Effect.Effect<Outcome> =>
   Effect.async<Outcome>((resume) => {
-    const child = fork(program, [JSON.stringify(assignment)], {
-      execPath: process.execPath,
-      execArgv: ["--conditions=twinbox-source", ...flags],
-      env: {
-        PATH: process.env["PATH"],
-        HOME: process.env["HOME"],
-        // Types are stripped once, and not in each process anew.
-        NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-bench-compile-cache")
-      }
-    })
+    const child = start(program, [JSON.stringify(assignment)], flags)
     let outcome: { readonly message: Outcome } | undefined
     child.once("message", (message) => {
       outcome = { message: message as Outcome }

@@ -1,8 +1,7 @@
-import { type ChildProcess, fork } from "node:child_process"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import type { ChildProcess } from "node:child_process"
 import { fileURLToPath } from "node:url"
 import { Effect, type Scope } from "effect"
+import * as BenchProcess from "./BenchProcess.ts"
 import type { RelaySettings, Reply, Report, Request } from "./RelayProtocol.ts"
 
 /** A process with room for one relay. It goes on between relays, so that a later one finds the code compiled. */
@@ -19,19 +18,9 @@ const stopWithin = "10 seconds"
 
 const program = fileURLToPath(new URL("RelayProcess.ts", import.meta.url))
 
+/** Keeps what a reply holds as it is, `undefined` and dates too. */
 const spawn = (nodeOptions: ReadonlyArray<string>) =>
-  fork(program, {
-    execPath: process.execPath,
-    execArgv: ["--conditions=twinbox-source", ...nodeOptions],
-    // Keeps what a reply holds as it is, `undefined` and dates too.
-    serialization: "advanced",
-    env: {
-      PATH: process.env["PATH"],
-      HOME: process.env["HOME"],
-      // Types are stripped once, and not in each process anew.
-      NODE_COMPILE_CACHE: join(tmpdir(), "twinbox-bench-compile-cache")
-    }
-  })
+  BenchProcess.start(program, [], nodeOptions, { serialization: "advanced" })
 
 const end = (child: ChildProcess) =>
   Effect.async<void>((resume) => {
