@@ -3,7 +3,9 @@ import { once } from "node:events"
 import { describe, expect, it } from "@effect/vitest"
 import { MirrorBuild } from "@twinbox/redis"
 import { Deferred, Effect, Either, Exit, Fiber, type Layer, Redacted, type Scope } from "effect"
+import { ownRedis } from "../../packages/redis/test/testParts.ts"
 import { connected, type Servers, stepped, watching } from "../setup/rebuildParts.ts"
+import { testMongo } from "../setup/testServers.ts"
 import { prefixOf, servers, type View, views, worldOf } from "../setup/rebuildWorld.ts"
 
 const count = 330
@@ -173,6 +175,34 @@ describe("A rebuild of a mirror", () => {
       expect(yield* command("GET", `tombstone:{customer:${id(5)}}`)).toBe("2")
       yield* Fiber.interrupt(relay)
     })
+  )
+
+  it.scopedLive(
+    "that does not fit into a full Redis fails, leaves nothing aside, and the mirror as it was",
+    () =>
+      Effect.gen(function* () {
+        const { database, uri } = yield* testMongo
+        const { uri: url } = yield* ownRedis()
+        yield* Effect.gen(function* () {
+          const { builds, command, drain, everything, id, leftovers, standing, sync } = yield* worldOf(count)
+          yield* drain
+          yield* command("HSET", `customer:${id(3)}`, "json", "{}")
+          const before = yield* everything
+          let stages = 0
+          const filling = stepped(builds.anonymized, () =>
+            ++stages === 3
+              ? Effect.asVoid(Effect.orDie(command("CONFIG", "SET", "maxmemory", "1")))
+              : Effect.void
+          )
+          expect(yield* failureOf(sync.rebuildMirror(filling))).toMatchObject({ _tag: "MirrorFull" })
+          expect(stages).toBeGreaterThanOrEqual(3)
+          expect(yield* leftovers).toEqual([])
+          expect(yield* everything).toEqual(before)
+          yield* command("CONFIG", "SET", "maxmemory", "0")
+          yield* sync.rebuildMirror(builds.anonymized)
+          expect(yield* standing("anonymized")).toEqual([])
+        }).pipe(Effect.provide(connected({ database, uri, url })))
+      })
   )
 
   /** Interrupts a rebuild when it calls a step for the n-th time, after that call. */
