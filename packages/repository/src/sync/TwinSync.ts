@@ -118,21 +118,21 @@ export const make = <S extends Schema.Schema.AnyNoContext>(
       leaseMillis: Duration.toMillis(options.lease),
       patience: options.patience
     }
-    const comparison = Comparison.make(parts, rules)
-    const reconciler = Reconciler.make(parts, comparison, rules, fieldsOf, settings)
+    const checked = Comparison.make(parts, rules)
+    // What is compared to be put right goes into transactions, which check.
+    const comparison = Comparison.make(parts, { ...rules, checksLater: true })
+    const reconciler = Reconciler.make(parts, checked, rules, fieldsOf, settings)
     const ledger = RangeLedger.make(database, collection, settings.batchSize)
     const followLedger = FollowLedger.make(db, collection)
     const shared = { settings, comparison, reconciler, ledger, rules }
-    // What it finds goes into transactions, which check.
-    const hasty = { ...shared, comparison: Comparison.make(parts, { ...rules, checksLater: true }) }
     const sourceOf = (view: MirrorView.MirrorView["view"]) =>
       MirrorSource.make(db, names, stream, fieldsOf, view)
     return {
-      reindex: (reindexOptions) => Reindex.run(hasty, reindexOptions),
+      reindex: (reindexOptions) => Reindex.run(shared, reindexOptions),
       follow: (followOptions) => Follow.run({ ...shared, client, followLedger }, followOptions),
       verify: (verifyOptions) =>
         Verify.run(
-          { settings, reconciler, source: { ...comparison, collection, recheck: reconciler.recheck } },
+          { settings, reconciler, source: { ...checked, collection, recheck: reconciler.recheck } },
           verifyOptions
         ),
       verifyMirror: (mirror, verifyOptions) =>
