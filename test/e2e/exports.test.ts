@@ -3,9 +3,10 @@ import { readFileSync } from "node:fs"
 import { promisify } from "node:util"
 import { expect, layer } from "@effect/vitest"
 import { Context, Duration, Effect, Layer } from "effect"
-import { type Db, MongoClient } from "mongodb"
+import type { Db } from "mongodb"
+import type { ExportResource } from "../../examples/reference-app/src/ExportResource.ts"
 import { replay } from "../../packages/exporter/test/testParts.ts"
-import { appDatabase } from "../setup/appDatabase.ts"
+import { appDatabase, plainDatabase } from "../setup/appDatabase.ts"
 import { type AppProcess, endsWith, startApp } from "../setup/appProcess.ts"
 import { docExamples, readAnswer } from "../setup/docExamples.ts"
 
@@ -22,14 +23,6 @@ const steady = (text: string): string =>
 
 /** Numbers tell how much there happens to be. */
 const countless = (text: string): string => text.replace(/\d+/g, "0")
-
-interface Export {
-  readonly id: string
-  readonly state: string
-  readonly failure?: string
-  readonly records: number
-  readonly bytes: number
-}
 
 const baseOf = (app: AppProcess) =>
   Effect.map(
@@ -53,12 +46,9 @@ const world = Layer.scoped(
   World,
   Effect.gen(function* () {
     const { env, place } = yield* appDatabase
-    const client = yield* Effect.acquireRelease(
-      Effect.promise(() => MongoClient.connect(place.mongoUri)),
-      (open) => Effect.promise(() => open.close())
-    )
+    const db = yield* plainDatabase(place)
     const { base } = yield* startInstance({ ...env, EXPORT_HEARTBEAT_LIMIT_MS: "4000" }, "api,relay")
-    return { base, env, db: client.db(place.database) }
+    return { base, env, db }
   })
 )
 
@@ -66,7 +56,7 @@ const call = (method: string, url: string, body?: object) =>
   Effect.promise(async (signal) => {
     const json = { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }
     const response = await fetch(url, { method, signal, ...(body === undefined ? {} : json) })
-    return { status: response.status, body: (await response.json()) as Export }
+    return { status: response.status, body: (await response.json()) as ExportResource }
   })
 
 const start = (base: string, body: object) =>

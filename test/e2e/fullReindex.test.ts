@@ -1,8 +1,7 @@
 import { expect, it } from "@effect/vitest"
 import { Effect } from "effect"
-import { MongoClient } from "mongodb"
 import * as InProcess from "../../packages/cli/test/InProcess.ts"
-import { appDatabase } from "../setup/appDatabase.ts"
+import { appDatabase, plainDatabase } from "../setup/appDatabase.ts"
 import { endsWith, startApp } from "../setup/appProcess.ts"
 
 const count = 60
@@ -15,11 +14,7 @@ it.scopedLive(
   () =>
     Effect.gen(function* () {
       const { env, place } = yield* appDatabase
-      const client = yield* Effect.acquireRelease(
-        Effect.promise(() => MongoClient.connect(place.mongoUri)),
-        (open) => Effect.promise(() => open.close())
-      )
-      const database = client.db(place.database)
+      const database = yield* plainDatabase(place)
       yield* Effect.promise(() =>
         database.collection<{ _id: string }>("customers").insertMany(
           Array.from({ length: count }, (_, at) => ({

@@ -1,10 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Anonymize, AnonymizeKey } from "@twinbox/anonymize"
 import { MongoDatabase } from "@twinbox/mongodb"
-import { OutboxStore, Relay } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
 import { TwinRepository, TwinTopic } from "@twinbox/repository"
-import { Effect, Fiber, type Layer, Schedule, Schema } from "effect"
+import { Effect, type Layer, Schema } from "effect"
+import { drainInto } from "../setup/drained.ts"
 import { mongoAndRedis } from "../setup/mongoAndRedis.ts"
 
 const Customer = Schema.Struct({ name: Schema.String.pipe(Anonymize.pseudonym) })
@@ -15,20 +15,9 @@ const makeCustomers = Effect.gen(function* () {
   return yield* TwinRepository.make({ schema: Customer, collection: "customers", topic, key })
 })
 
-const untilDrained = Effect.flatMap(OutboxStore.OutboxStore, (store) =>
-  Effect.repeat(store.stats, {
-    until: ({ behind, ready }) => ready + behind === 0,
-    schedule: Schedule.spaced("20 millis")
-  })
-)
-
 /** Runs a relay into a mirror until the outbox is empty. */
 const drain = Effect.gen(function* () {
-  const mirror = yield* RedisMirror.make({ topics: [topic], isNew: yield* RedisMirror.isNew() })
-  const relay = yield* Relay.make({ sinks: [mirror] })
-  const running = yield* Effect.fork(relay.run)
-  yield* untilDrained
-  yield* Fiber.interrupt(running)
+  yield* drainInto([yield* RedisMirror.make({ topics: [topic], isNew: yield* RedisMirror.isNew() })])
 })
 
 const mirrored = (id: string) =>

@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from "node:util"
 import { expect, it } from "@effect/vitest"
 import { Effect, Schedule } from "effect"
-import { MongoClient } from "mongodb"
-import { appDatabase } from "../setup/appDatabase.ts"
+import { appDatabase, plainDatabase } from "../setup/appDatabase.ts"
 import { endsWith, startApp } from "../setup/appProcess.ts"
 import { allArrived, inspectCustomers } from "../setup/mirroredCustomers.ts"
 
@@ -11,13 +10,11 @@ it.scopedLive(
   () =>
     Effect.gen(function* () {
       const { env, place } = yield* appDatabase
-      const client = yield* Effect.acquireRelease(
-        Effect.promise(() => MongoClient.connect(place.mongoUri)),
-        (open) => Effect.promise(() => open.close())
-      )
-      const customers = client
-        .db(place.database)
-        .collection<{ _id: string; name: string; address: string }>("customers")
+      const customers = (yield* plainDatabase(place)).collection<{
+        _id: string
+        name: string
+        address: string
+      }>("customers")
       const foreign = (count: number, kind: string) =>
         Array.from({ length: count }, (_, at) => ({
           _id: `${kind}-${at}`,

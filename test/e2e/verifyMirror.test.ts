@@ -1,10 +1,10 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Anonymize, AnonymizeKey } from "@twinbox/anonymize"
 import { MongoDatabase } from "@twinbox/mongodb"
-import { OutboxStore, Relay } from "@twinbox/outbox"
 import { MirrorView, RedisConnection, RedisMirror } from "@twinbox/redis"
 import { TwinRepository, TwinSync, TwinTopic } from "@twinbox/repository"
-import { Effect, Fiber, type Layer, Schedule, Schema } from "effect"
+import { Effect, type Layer, Schema } from "effect"
+import { drainInto } from "../setup/drained.ts"
 import { mongoAndRedis } from "../setup/mongoAndRedis.ts"
 
 const Customer = Schema.Struct({
@@ -42,17 +42,7 @@ const world = Effect.gen(function* () {
     yield* RedisMirror.make({ topics: [topic], isNew: true }),
     yield* RedisMirror.originals({ topics: [originalTopic], isNew: true })
   ] as const
-  /** Runs a relay into the mirrors until the outbox is empty. */
-  const drain = Effect.gen(function* () {
-    const relay = yield* Relay.make({ sinks })
-    const running = yield* Effect.fork(relay.run)
-    const store = yield* OutboxStore.OutboxStore
-    yield* Effect.repeat(store.stats, {
-      until: ({ behind, ready }) => ready + behind === 0,
-      schedule: Schedule.spaced("20 millis")
-    })
-    yield* Fiber.interrupt(running)
-  })
+  const drain = drainInto(sinks)
   yield* drain
   const redis = yield* RedisConnection.RedisConnection
   return { customers, sync, mirrors, drain, redis, id: (at: number) => saved[at]?._id ?? "" }

@@ -1,4 +1,5 @@
 import { Effect } from "effect"
+import { MongoClient } from "mongodb"
 import { testMongo, testRedis } from "./testServers.ts"
 
 /** The secret of the apps under test. */
@@ -15,3 +16,19 @@ export const appDatabase = Effect.gen(function* () {
     place: { mongoUri: mongo.uri, database: mongo.database, redisUrl: redis.url, secret: testSecret }
   }
 })
+
+/** The database of a place, for a program that uses the driver alone. */
+export const plainDatabase = ({
+  database,
+  mongoUri
+}: {
+  readonly database: string
+  readonly mongoUri: string
+}) =>
+  Effect.map(
+    Effect.acquireRelease(
+      Effect.promise(() => MongoClient.connect(mongoUri)),
+      (open) => Effect.promise(() => open.close())
+    ),
+    (client) => client.db(database)
+  )

@@ -1,8 +1,9 @@
 import { AnonymizeKey } from "@twinbox/anonymize"
-import { OutboxStore, Relay } from "@twinbox/outbox"
+import { Relay } from "@twinbox/outbox"
 import { MirrorView, RedisConnection, RedisMirror } from "@twinbox/redis"
 import { TwinRepository } from "@twinbox/repository"
-import { Effect, Fiber, Schedule } from "effect"
+import { Effect } from "effect"
+import { drainInto, untilDrained } from "./drained.ts"
 import { indexes, originalTopic, syncAndBuilds, topic } from "./rebuildParts.ts"
 import { testMongo, testRedis } from "./testServers.ts"
 
@@ -42,13 +43,7 @@ export const worldOf = (count: number) =>
       return yield* Effect.fork(relay.run)
     })
 
-    const store = yield* OutboxStore.OutboxStore
-    const isDrained = Effect.repeat(store.stats, {
-      until: ({ behind, ready }) => ready + behind === 0,
-      schedule: Schedule.spaced("20 millis")
-    })
-    /** Runs a relay into the mirrors until the outbox is empty. */
-    const drain = Effect.flatMap(startRelay, (relay) => Effect.zipRight(isDrained, Fiber.interrupt(relay)))
+    const drain = drainInto(sinks)
 
     const command = (...words: ReadonlyArray<string>) => redis.command(words)
 
@@ -101,7 +96,7 @@ export const worldOf = (count: number) =>
       id: (at: number) => ids[at] ?? "",
       sinks,
       startRelay,
-      isDrained,
+      isDrained: untilDrained,
       drain,
       command,
       everything,

@@ -1,8 +1,9 @@
 import { Anonymize, AnonymizeKey } from "@twinbox/anonymize"
-import { OutboxStore, Relay, RemoteWrite, type Sink } from "@twinbox/outbox"
+import { Relay, RemoteWrite, type Sink } from "@twinbox/outbox"
 import { RedisMirror, type RedisOutbox, RedisOutboxReader } from "@twinbox/redis"
 import { TwinRepository, TwinTopic } from "@twinbox/repository"
 import { type Context, Duration, Effect, Random, Schedule, Schema } from "effect"
+import { untilDrained } from "./drained.ts"
 
 /* The parts of two-way sync, held back at random and made to be interrupted. */
 
@@ -96,10 +97,6 @@ const whileWaiting = Schedule.spaced("20 millis")
 /** Waits until MongoDB has decided on all writes, and then until Redis has seen all decisions. */
 export const drained = (outbox: RedisOutbox.RedisOutbox) =>
   Effect.gen(function* () {
-    const store = yield* OutboxStore.OutboxStore
     yield* Effect.repeat(outbox.depth, { until: (depth) => depth === 0, schedule: whileWaiting })
-    yield* Effect.repeat(store.stats, {
-      until: ({ behind, ready }) => behind + ready === 0,
-      schedule: whileWaiting
-    })
+    yield* untilDrained
   }).pipe(Effect.timeout("40 seconds"))

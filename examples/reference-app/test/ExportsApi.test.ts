@@ -1,6 +1,7 @@
 import { gunzipSync } from "node:zlib"
 import { describe, expect, it, layer } from "@effect/vitest"
 import { Effect } from "effect"
+import type { ExportResource } from "../src/ExportResource.ts"
 import { type Api, type Reply, SharedApi, sharedApi, startApi } from "./apiServer.ts"
 import { full, short } from "./sampleCustomers.ts"
 
@@ -22,19 +23,7 @@ const as = (user: string, headers: Readonly<Record<string, string>> = {}) => ({
   headers: { authorization: `Bearer ${tokenOf(user)}`, ...headers }
 })
 
-interface Export {
-  readonly id: string
-  readonly state: string
-  readonly failure?: string
-  readonly records: number
-  readonly bytes: number
-  readonly percent: number | null
-  readonly sha256: string | null
-  readonly expiresAt: string
-  readonly endedAt: string | null
-}
-
-const exportOf = ({ body }: Pick<Reply, "body">) => body as Export
+const exportOf = ({ body }: Pick<Reply, "body">) => body as ExportResource
 
 const post = ({ call }: Api, user: string, body: unknown) => call("POST", "/exports", { ...as(user), body })
 
@@ -47,9 +36,9 @@ const start = (api: Api, user: string, body: unknown) =>
 
 const status = ({ call }: Api, user: string, id: string) => call("GET", `/exports/${id}`, as(user))
 
-const hasEnded = ({ state }: Export): boolean => !["CREATED", "PENDING"].includes(state)
+const hasEnded = ({ state }: ExportResource): boolean => !["CREATED", "PENDING"].includes(state)
 
-const until = (api: Api, user: string, id: string, isSo: (found: Export) => boolean) =>
+const until = (api: Api, user: string, id: string, isSo: (found: ExportResource) => boolean) =>
   Effect.repeat(Effect.delay(status(api, user, id), "20 millis"), {
     until: (reply) => isSo(exportOf(reply))
   }).pipe(Effect.timeout("20 seconds"))
@@ -229,7 +218,7 @@ layer(sharedApi({ tokens }), { excludeTestServices: true })("/exports", (it) => 
       }
       const listed = (user: string) =>
         Effect.map(api.call("GET", "/exports", as(user)), ({ body }) =>
-          (body as { readonly items: ReadonlyArray<Export> }).items.map((one) => one.id)
+          (body as { readonly items: ReadonlyArray<ExportResource> }).items.map((one) => one.id)
         )
       expect(yield* listed("ann")).toContain(id)
       expect(yield* listed("ben")).toEqual([])

@@ -1,11 +1,11 @@
 import { AnonymizeKey } from "@twinbox/anonymize"
 import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
-import { OutboxStore, Relay } from "@twinbox/outbox"
 import { RedisConnection, RedisMirror } from "@twinbox/redis"
 import { TwinRepository } from "@twinbox/repository"
-import { Effect, Fiber, Layer, Logger, LogLevel, Redacted, Schedule } from "effect"
+import { Effect, Layer, Logger, LogLevel, Redacted } from "effect"
 import type { Document } from "mongodb"
 import { testSecret } from "../../../test/setup/appDatabase.ts"
+import { drainInto } from "../../../test/setup/drained.ts"
 import { testMongo, testRedis } from "../../../test/setup/testServers.ts"
 import * as World from "./CliWorld.ts"
 import * as InProcess from "./InProcess.ts"
@@ -51,17 +51,7 @@ export const make = (count: number) =>
       yield* here(RedisMirror.originals({ topics: [definition.originalTopic], isNew: true }))
     ] as const
 
-    /** Runs a relay into the mirrors until the outbox is empty. */
-    const drain = Effect.gen(function* () {
-      const relay = yield* Relay.make({ sinks })
-      const running = yield* Effect.fork(relay.run)
-      const store = yield* OutboxStore.OutboxStore
-      yield* Effect.repeat(store.stats, {
-        until: ({ behind, ready }) => ready + behind === 0,
-        schedule: Schedule.spaced("20 millis")
-      })
-      yield* Fiber.interrupt(running)
-    }).pipe(here)
+    const drain = here(drainInto(sinks))
 
     const collection = (of: string) => db.collection<Stored>(of)
     const dump = (of: string) => Effect.promise(() => collection(of).find().sort({ _id: 1 }).toArray())
