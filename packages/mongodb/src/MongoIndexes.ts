@@ -31,8 +31,8 @@ export const indexNames = {
   deliveredExpiry: "expireAt"
 } as const
 
-/** Raised whenever indexes or validators change. */
-export const version = 2
+/** Raised whenever indexes, validators or sentinels change. */
+export const version = 3
 
 const place = { slot: 1, key: 1, sequence: 1, ordinal: 1 } as const
 
@@ -156,6 +156,14 @@ const ensureDocuments = (db: Db, name: string, documents: ReadonlyArray<{ readon
 
 const withoutId = ({ _id, ...rest }: { readonly _id: string | number }): Document => rest
 
+/** Those of earlier versions, whose places the ones of this version take. Their relays must have stopped. */
+const removeFormerSentinels = (db: Db) =>
+  MongoCall.attempt(() =>
+    db
+      .collection<{ _id: string }>(collections.outbox)
+      .deleteMany({ _id: { $in: Slot.all.map((slot) => `sentinel/${slot}`) } })
+  )
+
 /**
  * Gives what version 1 left the fields of version 2. What is that far already is left alone. Relays of version 1 must
  * have stopped; a slot that one of them did not give back has an owner that is no member, and is claimed as suspect.
@@ -210,6 +218,7 @@ const makeAll = Effect.gen(function* () {
   yield* ensureCollections(Object.values(collections))
   yield* ensureValidators(db)
   yield* ensureIndexes(db)
+  yield* removeFormerSentinels(db)
   yield* ensureDocuments(db, collections.outbox, Slot.all.map(OutboxRecord.sentinel))
   yield* ensureDocuments(
     db,

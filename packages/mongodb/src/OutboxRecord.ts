@@ -54,14 +54,14 @@ export const fromHistory = (
 export const toHistory = (history: ReadonlyArray<HistoryRecord>): ReadonlyArray<OutboxStore.FailedAttempt> =>
   history.map(({ at, error, reason }) => ({ at: at.getTime(), reason, error }))
 
-const sentinelPrefix = "sentinel/"
+const sentinelId = /^[0-9a-f]{2}\/sentinel$/
 
 /**
- * A record that never leaves: one in each slot, so that a seek which walks over deleted index entries
- * stops at the end of its slot. Its key is empty, which no message's is.
+ * A record that never leaves, so that whoever walks over deleted index entries stops soon: in the index of places one
+ * in each slot, in that of ids one in each 256th of them, which are UUIDs. Its key is empty, which no message's is.
  */
 export const sentinel = (slot: number): OutboxRecord => ({
-  _id: `${sentinelPrefix}${slot}`,
+  _id: `${slot.toString(16).padStart(2, "0")}/sentinel`,
   slot,
   key: "",
   sequence: 0,
@@ -74,7 +74,7 @@ export const sentinel = (slot: number): OutboxRecord => ({
 })
 
 export const isSentinel = (record: { readonly _id: unknown }): boolean =>
-  typeof record._id === "string" && record._id.startsWith(sentinelPrefix)
+  typeof record._id === "string" && sentinelId.test(record._id)
 
 /** How many records of `outbox` are sentinels. */
 export const sentinelCount = Slot.count

@@ -61,7 +61,7 @@ describe("MongoIndexes", () => {
           Effect.flip(Effect.tryPromise(() => outbox.insertOne({ _id: "foreign", ...fields }))),
           ({ error }) => String(error)
         )
-      const message = yield* Effect.promise(() => outbox.findOne({ _id: "sentinel/7" }))
+      const message = yield* Effect.promise(() => outbox.findOne({ _id: "07/sentinel" }))
       const wellFormed = { ...message, _id: "well-formed", key: "customer/1" }
       yield* Effect.promise(() => outbox.insertOne(wellFormed))
       expect(yield* refusal({ key: 1, state: "ready" })).toContain("failed validation")
@@ -102,6 +102,12 @@ describe("MongoIndexes", () => {
       yield* writeVersion1(database, { ready, behind, dead, unclean: 9 })
       yield* Effect.all([ensureIn(database), ensureIn(database)], { concurrency: "unbounded" })
       expect(yield* readVersion1(database)).toEqual([])
+      const sentinels = yield* Effect.promise(() =>
+        database.db.collection<{ _id: string }>("outbox").find({ key: "" }).toArray()
+      )
+      expect(sentinels.map(({ _id }) => _id).toSorted()).toEqual(
+        Slot.all.map((slot) => `${slot.toString(16).padStart(2, "0")}/sentinel`)
+      )
 
       const relay = yield* processOn(database)
       expect(yield* relay.store.stats).toMatchObject({ ready: 1, behind: 1, dead: 1, scheduled: 0 })
