@@ -29,11 +29,15 @@ const record = (n: number, payload: string, state: State) => {
   }
 }
 
+const payload = JSON.stringify({ version: 1, ...BenchCustomer.handMadeTwin(BenchCustomer.customer(1)) })
+
+const collection = Effect.map(MongoDatabase.MongoDatabase, ({ db }) =>
+  db.collection<{ _id: string }>(MongoIndexes.collections.outbox)
+)
+
 const insert = (first: number, count: number, state: State) =>
-  Effect.flatMap(MongoDatabase.MongoDatabase, ({ db }) =>
+  Effect.flatMap(collection, (outbox) =>
     Effect.promise(async () => {
-      const outbox = db.collection<{ _id: string }>(MongoIndexes.collections.outbox)
-      const payload = JSON.stringify({ version: 1, ...BenchCustomer.handMadeTwin(BenchCustomer.customer(1)) })
       for (let at = 0; at < count; at += chunkSize) {
         const size = Math.min(chunkSize, count - at)
         await outbox.insertMany(
@@ -42,6 +46,12 @@ const insert = (first: number, count: number, state: State) =>
       }
     })
   )
+
+/** Puts the message of one customer into the outbox: no more than the driver, so that who measures takes little himself. */
+export const writer = Effect.map(
+  collection,
+  (outbox) => (n: number) => outbox.insertOne(record(n, payload, { state: "ready" }))
+)
 
 /** Puts messages of `count` customers, numbered from `first`, into the outbox as fast as the server takes them. */
 export const fill = (first: number, count: number) => insert(first, count, { state: "ready" })

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises"
 import type { MongoDatabase } from "@twinbox/mongodb"
 import type { OutboxStore } from "@twinbox/outbox"
 import { Effect } from "effect"
@@ -52,6 +53,9 @@ const afterPause = "1 second"
 /** Of latency. */
 const turnSeconds = 5
 
+/** Messages that come one by one take ways that compilers have not seen yet: these do not count. */
+const warmUpTurns = 3
+
 type Needs = MongoDatabase.MongoDatabase | OutboxStore.OutboxStore
 
 const print = (text: string) => Effect.sync(() => void process.stdout.write(`${text}\n`))
@@ -94,25 +98,29 @@ const oneRun = ({ arrivals, contender, take }: Bench, messages: number) =>
   })
 
 /** Writes one message after another, each at its time, and sees when it arrives after its insert was acknowledged. */
-const latencies = ({ arrivals, take }: Bench, seconds: number) =>
+const latencies = ({ arrivals, contender, take }: Bench, seconds: number) =>
   Effect.gen(function* () {
     const count = messagesPerSecond * seconds
     const first = take(count)
     const keys = FirstMessage.keysOf(first, count)
     const expected = arrivals.expect(keys)
-    const startedAt = nowMillis()
-    const acknowledged = yield* Effect.forEach(
-      keys,
-      (_, at) =>
-        BenchOutbox.fill(first + at, 1).pipe(
-          Effect.map(nowMillis),
-          Effect.delay(Math.max(0, startedAt + (at * 1_000) / messagesPerSecond - nowMillis()))
-        ),
-      { concurrency: "unbounded" }
-    )
+    const write = yield* BenchOutbox.writer
+    const acknowledged = yield* Effect.promise(async () => {
+      const startedAt = nowMillis()
+      const writes: Array<Promise<number>> = []
+      for (let at = 0; at < count; at++) {
+        await setTimeout(Math.max(0, startedAt + (at * 1_000) / messagesPerSecond - nowMillis()))
+        writes.push(write(first + at).then(nowMillis))
+      }
+      return Promise.all(writes)
+    })
     const seen = yield* expected.all.pipe(within("1 minute", "every message had arrived"))
     // A message can arrive before its writer hears of the insert.
-    return keys.map((key, at) => Math.max(0, (seen.get(key) ?? 0) - (acknowledged[at] ?? 0)))
+    const millis = keys.map((key, at) => Math.max(0, (seen.get(key) ?? 0) - (acknowledged[at] ?? 0)))
+    yield* print(
+      `${contender.name}: p50 ${round(percentile(millis, 0.5), 2)} ms, p99 ${round(percentile(millis, 0.99), 2)} ms`
+    )
+    return millis
   })
 
 const idlePercent = ({ contender }: Bench, seconds: number) =>
@@ -178,6 +186,7 @@ export const run = (contenders: ReadonlyArray<Contender>, brokers: string, sizes
       yield* turns((bench) => Effect.map(oneRun(bench, sizes.messages), (result) => bench.runs.push(result)))
     }
     yield* print(`latency, for ${sizes.seconds} s each ...`)
+    for (let at = 0; at < warmUpTurns; at++) yield* turns((bench) => latencies(bench, turnSeconds))
     for (let left = sizes.seconds; left > 0; left -= turnSeconds) {
       yield* turns((bench) =>
         Effect.map(latencies(bench, Math.min(turnSeconds, left)), (values) => bench.latencies.push(...values))
