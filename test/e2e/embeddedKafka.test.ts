@@ -86,13 +86,17 @@ describeKafka("A Kafka of the app's own", () => {
         yield* baseOf(documented)
         expect(yield* run(sending.replaceAll(documentedApp, address))).toContain('"type":"ack"')
         const [, brokers = ""] = yield* Effect.promise(() => documented.waitFor(/Kafka: ready at (\S+)/))
-        for (const example of [customers, sessions]) {
-          const command = example?.command ?? ""
-          const printed = yield* run(
-            command.replaceAll(documentedApp, address).replaceAll(documentedKafka, brokers)
-          )
-          expect(comparable(printed)).toBe(comparable(example?.expected ?? "nothing is documented"))
-        }
+        const printed = yield* Effect.forEach(
+          [customers, sessions],
+          (example) =>
+            run(
+              (example?.command ?? "").replaceAll(documentedApp, address).replaceAll(documentedKafka, brokers)
+            ),
+          { concurrency: "unbounded" }
+        )
+        expect(printed.map(comparable)).toEqual(
+          [customers, sessions].map((example) => comparable(example?.expected ?? "nothing is documented"))
+        )
         yield* stopsInTime(documented)
 
         const again = yield* startApp({ ...options, args: sessionRoles })
@@ -126,7 +130,6 @@ describe("Without Kafka", () => {
       const app = yield* startApp({ env: withoutJava, args: sessionRoles })
       expect(yield* savedAs(yield* baseOf(app), "s1", "m1")).toBe("ack")
       expect(app.output).toMatch(/running without consumer: There is no [Jj]ava/)
-      yield* Effect.promise(() => app.waitFor(/status: /))
       app.signal("SIGINT")
       yield* endsWith(app, 0)
       const outbox = yield* collectionOf(env.MONGODB_URI, "outbox")

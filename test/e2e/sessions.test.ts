@@ -16,7 +16,7 @@ import { testRedis } from "../setup/testServers.ts"
  */
 
 const sessions = Config.withDefault(Config.integer("SESSIONS"), 50)
-const eventsEach = Config.withDefault(Config.integer("SESSION_EVENTS"), 40)
+const eventsEach = Config.withDefault(Config.integer("SESSION_EVENTS"), 24)
 
 /** Messages of a session on their way. */
 const window = 8
@@ -88,9 +88,12 @@ describeKafka("Events of sessions", () => {
         const start = (role: string, own = {}) =>
           startApp({ env: { ...env, ...own }, folder, args: ["--roles", role] })
         const startIngest = start("ingest", { PORT: String(port) })
-        const ingest = yield* startIngest
-        const relay = yield* start("relay")
-        const consumer = yield* start("consumer")
+        const [ingest, relay, consumer] = yield* Effect.all(
+          [startIngest, start("relay"), start("consumer")],
+          {
+            concurrency: "unbounded"
+          }
+        )
 
         const traffic = new SessionTraffic({
           base: `ws://127.0.0.1:${port}`,
@@ -148,10 +151,8 @@ describeKafka("Events of sessions", () => {
           Array.from({ length: count }, () => ({ track: each }))
         )
 
-        for (const app of apps) {
-          app.signal("SIGINT")
-          yield* endsWith(app, 0)
-        }
+        for (const app of apps) app.signal("SIGINT")
+        for (const app of apps) yield* endsWith(app, 0)
         expect(
           yield* Effect.promise(() =>
             db.collection("outbox").countDocuments({ payload: { $type: "string" } })

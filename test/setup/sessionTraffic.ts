@@ -14,7 +14,7 @@ export interface Options {
   readonly window: number
 }
 
-const pauseMillis = 100
+const pauseMillis = 300
 
 export const sessionIdOf = (at: number): string => `session-${at}`
 export const messageIdOf = (at: number): string => `m${at}`

@@ -129,6 +129,30 @@ describeKafka("a delivery", () => {
   )
 })
 
+/** A consumer at work, which has applied the first 40 messages of its topic. */
+const follow = (brokers: string) =>
+  Effect.gen(function* () {
+    const { appliedAll, message, publishAt, start, state } = yield* worldAt(brokers, "away-", 2)
+    const cluster = KafkaCluster.make({
+      brokers: brokers.split(","),
+      requestTimeout: "3 seconds",
+      connectTimeout: "1 second"
+    })
+    const publish = yield* publishAt(clusterOf(brokers))
+    yield* publish(rounds(4, 10, message))
+    const { ready } = yield* start({ cluster, sessionTimeout: "3 seconds" })
+    yield* appliedAll(40)
+    const publishMore = publish(rounds(4, 10, (id, sequence) => message(id, 10 + sequence))).pipe(
+      Effect.retry({ while: () => true })
+    )
+    const isInStep = Effect.gen(function* () {
+      yield* appliedAll(80)
+      yield* eventually(ready)
+      expect(yield* state).toEqual(inOrder(4, 20))
+    })
+    return { ready, publishMore, isInStep }
+  })
+
 describeKafka("a Kafka", () => {
   layer(Layer.scoped(FrailKafka, makeFrailKafka), { excludeTestServices: true })((it) => {
     it.scoped("with TLS and SASL lets in who has the certificate and the password", () =>
@@ -159,75 +183,56 @@ describeKafka("a Kafka", () => {
       })
     )
 
-    it.scoped("killed under load and started again: nothing is lost, and the order of each key is kept", () =>
-      Effect.gen(function* () {
-        const { kafka } = yield* FrailKafka
-        const { brokers, make, sink, topic } = yield* sinkAt(kafka.brokers, "killed-")
-        const lanes = [0, 1].map((lane) => Array.from({ length: 20 }, (_, at) => customer(2 * at + lane)))
-        const committed: Array<Message.Message> = []
-        let delivered = 0
-        const load = (keys: ReadonlyArray<Key.Key>) =>
-          Effect.forEach(
-            Array.from({ length: 40 }, (_, at) => at),
-            (round) =>
-              Effect.suspend(() => {
-                const batch = keys.flatMap((key) =>
-                  [1, 2, 3].map((step) => make({ key, sequence: 3 * round + step }))
-                )
-                committed.push(...batch)
-                return deliverUntilTaken(sink, batch).pipe(
-                  Effect.map((rejections) => {
-                    expect(rejections).toEqual([])
-                    delivered += 1
-                  }),
-                  Effect.zipRight(Effect.sleep("20 millis"))
-                )
-              }),
-            { discard: true }
-          )
-        const loads = yield* Effect.fork(Effect.forEach(lanes, load, { concurrency: 2, discard: true }))
-        const reached = (count: number) =>
-          Effect.sleep("5 millis").pipe(Effect.repeat({ until: () => delivered >= count }))
-        yield* reached(10)
-        yield* kafka.kill("SIGKILL")
-        const error = yield* Effect.flip(sink.deliver([make({ key: customer("away") })]))
-        expect(error).toMatchObject({ reason: "Unavailable", retryable: true })
-        yield* kafka.start
-        yield* reached(40)
-        yield* kafka.restart()
-        yield* Fiber.join(loads)
-        const report = DeliveryChecker.check({
-          committed,
-          received: (yield* receivedFrom(brokers, topic.name)).filter(({ key }) => key !== customer("away"))
+    it.scoped(
+      "killed under load and started again: nothing is lost or applied twice, and the order of each key is kept",
+      () =>
+        Effect.gen(function* () {
+          const { kafka } = yield* FrailKafka
+          const { brokers, make, sink, topic } = yield* sinkAt(kafka.brokers, "killed-")
+          const consumer = yield* follow(brokers)
+          const lanes = [0, 1].map((lane) => Array.from({ length: 20 }, (_, at) => customer(2 * at + lane)))
+          const committed: Array<Message.Message> = []
+          let delivered = 0
+          const load = (keys: ReadonlyArray<Key.Key>) =>
+            Effect.forEach(
+              Array.from({ length: 40 }, (_, at) => at),
+              (round) =>
+                Effect.suspend(() => {
+                  const batch = keys.flatMap((key) =>
+                    [1, 2, 3].map((step) => make({ key, sequence: 3 * round + step }))
+                  )
+                  committed.push(...batch)
+                  return deliverUntilTaken(sink, batch).pipe(
+                    Effect.map((rejections) => {
+                      expect(rejections).toEqual([])
+                      delivered += 1
+                    }),
+                    Effect.zipRight(Effect.sleep("20 millis"))
+                  )
+                }),
+              { discard: true }
+            )
+          const loads = yield* Effect.fork(Effect.forEach(lanes, load, { concurrency: 2, discard: true }))
+          const reached = (count: number) =>
+            Effect.sleep("5 millis").pipe(Effect.repeat({ until: () => delivered >= count }))
+          yield* reached(10)
+          yield* kafka.kill("SIGKILL")
+          const error = yield* Effect.flip(sink.deliver([make({ key: customer("away") })]))
+          expect(error).toMatchObject({ reason: "Unavailable", retryable: true })
+          yield* eventually(Effect.map(consumer.ready, (is) => !is))
+          yield* kafka.start
+          yield* consumer.publishMore
+          yield* consumer.isInStep
+          yield* reached(40)
+          yield* kafka.restart()
+          yield* Fiber.join(loads)
+          yield* consumer.isInStep
+          const report = DeliveryChecker.check({
+            committed,
+            received: (yield* receivedFrom(brokers, topic.name)).filter(({ key }) => key !== customer("away"))
+          })
+          expect(report).toMatchObject({ lost: [], disordered: [], neverCommitted: [], altered: [] })
         })
-        expect(report).toMatchObject({ lost: [], disordered: [], neverCommitted: [], altered: [] })
-      })
-    )
-
-    it.scoped("killed and started again finds its consumer at work, with nothing lost or done twice", () =>
-      Effect.gen(function* () {
-        const { kafka } = yield* FrailKafka
-        const { appliedAll, message, publishAt, start, state } = yield* worldAt(kafka.brokers, "away-", 2)
-        const cluster = KafkaCluster.make({
-          brokers: kafka.brokers.split(","),
-          requestTimeout: "3 seconds",
-          connectTimeout: "1 second"
-        })
-        const publish = yield* publishAt(clusterOf(kafka.brokers))
-        yield* publish(rounds(4, 10, message))
-        const consumer = yield* start({ cluster, sessionTimeout: "3 seconds" })
-        yield* appliedAll(40)
-        yield* kafka.kill("SIGKILL")
-        yield* eventually(Effect.map(consumer.ready, (is) => !is))
-        yield* kafka.start
-        yield* publish(rounds(4, 10, (id, sequence) => message(id, 10 + sequence))).pipe(
-          Effect.retry({ while: () => true })
-        )
-        yield* appliedAll(80)
-        expect(yield* state).toEqual(inOrder(4, 20))
-        yield* eventually(consumer.ready)
-        expect(yield* state).toEqual(inOrder(4, 20))
-      })
     )
 
     it.scoped("that hangs is given up in time, and used again when it goes on", () =>
