@@ -1,7 +1,7 @@
-import { Either, type Layer, Option } from "effect"
+import { Effect, Either, Layer, Option } from "effect"
 import * as ApiRole from "./ApiRole.ts"
 import * as ConsumerRole from "./ConsumerRole.ts"
-import * as Generator from "./Generator.ts"
+import type * as Generator from "./Generator.ts"
 import * as IngestRole from "./IngestRole.ts"
 import * as RelayRole from "./RelayRole.ts"
 import type { RoleError } from "./RoleFailures.ts"
@@ -21,6 +21,14 @@ export interface Role<R> {
   readonly layer: Layer.Layer<never, RoleError, R>
 }
 
+/** Loaded when it runs: the names and streets that it draws from take longer to load than MongoDB's driver. */
+const generator = Layer.unwrapEffect(
+  Effect.map(
+    Effect.promise(() => import("./Generator.ts")),
+    ({ layer }) => layer
+  )
+)
+
 const needs = (...servers: ReadonlyArray<Need>): ReadonlySet<Need> => new Set(servers)
 
 /**
@@ -38,7 +46,7 @@ export const roles: {
   generator: {
     purpose: "saves, changes and deletes fake customers",
     needs: needs("MongoDB"),
-    layer: Generator.layer
+    layer: generator
   },
   ingest: {
     purpose: "takes events of sessions over WebSockets (/websocket)",
