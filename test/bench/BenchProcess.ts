@@ -9,9 +9,9 @@ import { Effect } from "effect"
  */
 export const memoryFlags = {
   /** Of the app with its roles. */
-  app: ["--max-semi-space-size=8", "--heap-growing-percent=30"],
+  app: ["--max-semi-space-size=8", "--heap-growing-percent=30", "--no-allocation-site-pretenuring"],
   /** Of a sync and of the command, which do much at once and nothing else. */
-  sync: ["--max-semi-space-size=16", "--heap-growing-percent=50"]
+  sync: ["--max-semi-space-size=16", "--heap-growing-percent=50", "--no-allocation-site-pretenuring"]
 } as const
 
 const ended = (code: number | null) => Effect.dieMessage(`a process that is measured has ended with ${code}`)

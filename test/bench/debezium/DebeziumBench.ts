@@ -30,8 +30,11 @@ const { values } = parseArgs({
     messages: { type: "string", default: "20000" },
     runs: { type: "string", default: "10" },
     seconds: { type: "string", default: "20" },
-    "java-flags": { type: "string", default: "-Xms128m -Xmx256m -XX:+UseSerialGC" },
-    "relay-flags": { type: "string", default: "--max-semi-space-size=8 --heap-growing-percent=100 --no-allocation-site-pretenuring" },
+    "java-flags": { type: "string", default: "-Xms256m -Xmx2g" },
+    "relay-flags": {
+      type: "string",
+      default: "--max-semi-space-size=8 --heap-growing-percent=100 --no-allocation-site-pretenuring"
+    },
     profile: { type: "string" },
     check: { type: "boolean", default: false },
     help: { type: "boolean", default: false }
