@@ -221,10 +221,9 @@ describeKafka("a Kafka", () => {
           expect(error).toMatchObject({ reason: "Unavailable", retryable: true })
           yield* eventually(Effect.map(consumer.ready, (is) => !is))
           yield* kafka.start
-          yield* consumer.publishMore
-          yield* consumer.isInStep
           yield* reached(40)
           yield* kafka.restart()
+          yield* consumer.publishMore
           yield* Fiber.join(loads)
           yield* consumer.isInStep
           const report = DeliveryChecker.check({

@@ -3,7 +3,7 @@ import { MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
 import { Key, Slot } from "@twinbox/outbox"
 import { MongoServer, type Report } from "@twinbox/services"
 import { MessageFixture } from "@twinbox/testkit"
-import { Effect, Option, Redacted } from "effect"
+import { Effect, Logger, LogLevel, Option, Redacted } from "effect"
 import type { Db } from "mongodb"
 import { commit, processOn } from "./storeFixture.ts"
 
@@ -50,5 +50,5 @@ it.scopedLive("A delete of what was delivered walks over few of the entries dele
     // Those between two sentinels, to both sides, and three times as many as there are on average.
     expect(perMessage).toBeLessThan((3 * 2 * delivered) / Slot.count)
     expect((yield* relay.store.stats).ready).toBe(0)
-  })
+  }).pipe(Logger.withMinimumLogLevel(LogLevel.Warning))
 )
