@@ -3,8 +3,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { delimiter, join } from "node:path"
 import { describe, expect, it } from "@effect/vitest"
 import { Duration, Effect, Schedule } from "effect"
-import { MongoClient } from "mongodb"
-import { appDatabase } from "../setup/appDatabase.ts"
+import { appDatabase, plainDatabase } from "../setup/appDatabase.ts"
 import { type AppProcess, endsWith, startApp, temporaryFolder } from "../setup/appProcess.ts"
 import { docExamples, stable } from "../setup/docExamples.ts"
 import { openSession, trackMessage } from "../setup/sessionClient.ts"
@@ -29,14 +28,8 @@ const savedAs = (base: string, sessionId: string, messageId: string) =>
     return reply?.type
   })
 
-const collectionOf = (uri: string, name: string) =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.promise(() => new MongoClient(uri).connect()),
-      (client) => Effect.promise(() => client.close())
-    ),
-    (client) => client.db().collection<{ _id: string; sequence: number }>(name)
-  )
+const collectionOf = (place: Parameters<typeof plainDatabase>[0], name: string) =>
+  Effect.map(plainDatabase(place), (db) => db.collection<{ _id: string; sequence: number }>(name))
 
 const read = (file: string): string => readFileSync(new URL(`../../docs/${file}`, import.meta.url), "utf8")
 
@@ -78,7 +71,7 @@ describeKafka("A Kafka of the app's own", () => {
     "carries what is sent meanwhile as soon as it is up, as docs/kafka.md prints it, stops with the app and goes on from where it was",
     () =>
       Effect.gen(function* () {
-        const { env } = yield* appDatabase
+        const { env, place } = yield* appDatabase
         const options = { env: { ...env, KAFKA: "on" }, folder: yield* temporaryFolder }
 
         const documented = yield* startApp({ ...options, args: documentedArguments.split(" ") })
@@ -101,7 +94,7 @@ describeKafka("A Kafka of the app's own", () => {
 
         const again = yield* startApp({ ...options, args: sessionRoles })
         expect(yield* savedAs(yield* baseOf(again), "demo", "m-2")).toBe("ack")
-        const events = yield* collectionOf(env.MONGODB_URI, "session_events")
+        const events = yield* collectionOf(place, "session_events")
         yield* Effect.promise(() => events.countDocuments()).pipe(
           Effect.repeat({ until: (count) => count >= 2, schedule: Schedule.spaced("100 millis") })
         )
@@ -125,14 +118,15 @@ const pathWithoutJava = (process.env["PATH"] ?? "")
 describe("Without Kafka", () => {
   it.scopedLive("where there is no Java, the app says so, and takes events that wait in the outbox", () =>
     Effect.gen(function* () {
-      const { env } = yield* appDatabase
+      const { env, place } = yield* appDatabase
       const withoutJava = { ...env, KAFKA: "on", PATH: pathWithoutJava, JAVA_HOME: "" }
       const app = yield* startApp({ env: withoutJava, args: sessionRoles })
       expect(yield* savedAs(yield* baseOf(app), "s1", "m1")).toBe("ack")
       expect(app.output).toMatch(/running without consumer: There is no [Jj]ava/)
+      yield* Effect.promise(() => app.waitFor(/status: /))
       app.signal("SIGINT")
       yield* endsWith(app, 0)
-      const outbox = yield* collectionOf(env.MONGODB_URI, "outbox")
+      const outbox = yield* collectionOf(place, "outbox")
       const waiting = yield* Effect.promise(() => outbox.find({ key: "session/s1" }).toArray())
       expect(waiting).toEqual([expect.objectContaining({ topic: "session-events" })])
     })

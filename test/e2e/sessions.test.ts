@@ -3,8 +3,8 @@ import { once } from "node:events"
 import type { AddressInfo } from "node:net"
 import { expect, it } from "@effect/vitest"
 import { Config, Duration, Effect, Fiber, Schedule } from "effect"
-import { type Db, MongoClient } from "mongodb"
-import { testSecret } from "../setup/appDatabase.ts"
+import type { Db } from "mongodb"
+import { plainDatabase, testSecret } from "../setup/appDatabase.ts"
 import { type AppProcess, endsWith, startApp, temporaryFolder } from "../setup/appProcess.ts"
 import { messageIdOf, sessionIdOf, SessionTraffic } from "../setup/sessionTraffic.ts"
 import { mongoWithShortLivedLocks } from "../setup/shortLivedLocks.ts"
@@ -33,15 +33,6 @@ const freePort = Effect.promise(async () => {
   await once(server, "close")
   return port
 })
-
-const databaseOf = (uri: string) =>
-  Effect.map(
-    Effect.acquireRelease(
-      Effect.promise(() => new MongoClient(uri).connect()),
-      (client) => Effect.promise(() => client.close())
-    ),
-    (client) => client.db("twinbox")
-  )
 
 /** Where the events are, for whoever looks into a failure. */
 const standing = (db: Db) =>
@@ -88,12 +79,9 @@ describeKafka("Events of sessions", () => {
         const start = (role: string, own = {}) =>
           startApp({ env: { ...env, ...own }, folder, args: ["--roles", role] })
         const startIngest = start("ingest", { PORT: String(port) })
-        const [ingest, relay, consumer] = yield* Effect.all(
-          [startIngest, start("relay"), start("consumer")],
-          {
-            concurrency: "unbounded"
-          }
-        )
+        const ingest = yield* startIngest
+        const relay = yield* start("relay")
+        const consumer = yield* start("consumer")
 
         const traffic = new SessionTraffic({
           base: `ws://127.0.0.1:${port}`,
@@ -129,7 +117,7 @@ describeKafka("Events of sessions", () => {
         expect(traffic.breaks).toBeGreaterThan(0)
         expect([...traffic.errors.keys()].filter((code) => code !== "unavailable")).toEqual([])
 
-        const db = yield* databaseOf(mongo.uri)
+        const db = yield* plainDatabase({ mongoUri: mongo.uri, database: "twinbox" })
         const events = db.collection("session_events")
         yield* Effect.promise(() => events.countDocuments()).pipe(
           Effect.repeat({ until: (found) => found >= count * each, schedule: Schedule.spaced("100 millis") }),
