@@ -1,7 +1,19 @@
 import { type ChildProcess, fork, type ForkOptions } from "node:child_process"
+import { readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { Effect } from "effect"
+
+const { scripts } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  readonly scripts: Readonly<Record<string, string>>
+}
+
+/** Options that a script gives to Node. */
+const flagsOf = (script: string): ReadonlyArray<string> => {
+  const flags = /exec node ((?:--\S+ )+)/.exec(scripts[script] ?? "")?.[1]
+  if (flags === undefined) throw new Error(`the script ${script} gives no options to Node`)
+  return flags.trim().split(" ")
+}
 
 /**
  * Bounds of a process's memory, as the scripts in package.json have them. V8 lets garbage grow to several times what is
@@ -9,9 +21,9 @@ import { Effect } from "effect"
  */
 export const memoryFlags = {
   /** Of the app with its roles. */
-  app: ["--max-semi-space-size=8", "--heap-growing-percent=30", "--no-allocation-site-pretenuring"],
+  app: flagsOf("prod:app"),
   /** Of a sync and of the command, which do much at once and nothing else. */
-  sync: ["--max-semi-space-size=16", "--heap-growing-percent=50", "--no-allocation-site-pretenuring"]
+  sync: flagsOf("prod:sync")
 } as const
 
 const ended = (code: number | null) => Effect.dieMessage(`a process that is measured has ended with ${code}`)
