@@ -1,21 +1,13 @@
 import { describe, expect, it } from "@effect/vitest"
-import { MongoServer, redisCommands, type Report, RedisServer } from "@twinbox/services"
-import { Effect, Fiber, Option, Schedule } from "effect"
+import { redisCommands } from "@twinbox/services"
+import { Effect, Fiber, Schedule } from "effect"
 import { MongoClient } from "mongodb"
 import { get } from "../../examples/reference-app/test/httpClient.ts"
 import { parsePrometheus } from "../../packages/outbox/test/PrometheusParser.ts"
+import { ownRedis } from "../../packages/redis/test/testParts.ts"
 import { testSecret } from "../setup/appDatabase.ts"
 import { endsWith, startApp } from "../setup/appProcess.ts"
-
-const silent: Report = () => Effect.void
-
-const ownMongo = Effect.flatMap(MongoServer.config({ report: silent, cacheGigabytes: 0.25 }), (config) =>
-  MongoServer.start({ ...config, uri: Option.none() })
-)
-
-const ownRedis = Effect.flatMap(RedisServer.config({ report: silent }), (config) =>
-  RedisServer.start({ ...config, uri: Option.none() })
-)
+import { ownMongo } from "../setup/ownMongo.ts"
 
 /** Longer than any relay takes to notice, to join again and to deliver. */
 const patience = "40 seconds"
@@ -27,7 +19,7 @@ interface Readiness {
 
 /** An app with all roles, on servers of its own that can be taken away, and what it answers. */
 const startWatchedApp = Effect.gen(function* () {
-  const [mongo, redis] = yield* Effect.all([ownMongo, ownRedis])
+  const [mongo, redis] = yield* Effect.all([ownMongo(), ownRedis()])
   const servers = { MONGODB_URI: mongo.uri, REDIS_URL: redis.uri, ANONYMIZE_SECRET: testSecret }
   const app = yield* startApp({ env: { ...servers, FAKER_FILLING_DELAY_MS: "50" } })
   const [, base = ""] = yield* Effect.promise(() =>

@@ -1,19 +1,13 @@
 import { expect, it } from "@effect/vitest"
-import { MongoServer, type Report } from "@twinbox/services"
-import { Duration, Effect, Option, Schedule } from "effect"
+import { Duration, Effect, Schedule } from "effect"
 import { testSecret } from "../setup/appDatabase.ts"
 import { endsWith, startApp } from "../setup/appProcess.ts"
 import { allArrived, inspectCustomers } from "../setup/mirroredCustomers.ts"
+import { ownMongo } from "../setup/ownMongo.ts"
 import { testRedis } from "../setup/testServers.ts"
-
-const silent: Report = () => Effect.void
 
 /** Seconds that MongoDB is away. */
 const awaySeconds = 2
-
-const ownMongo = Effect.flatMap(MongoServer.config({ report: silent, cacheGigabytes: 0.25 }), (config) =>
-  MongoServer.start({ ...config, uri: Option.none() })
-)
 
 /** A person who is not content with the first Ctrl-C. */
 const secondPressMillis = 600
@@ -32,7 +26,7 @@ it.scopedLive(
   "MongoDB killed under load: the app lives on, saves again when it is back, and everything arrives",
   () =>
     Effect.gen(function* () {
-      const mongo = yield* ownMongo
+      const mongo = yield* ownMongo()
       const { app, place } = yield* startLoadedApp(mongo.uri)
       yield* mongo.kill("SIGKILL")
       yield* Effect.sleep(Duration.seconds(awaySeconds))
@@ -54,7 +48,7 @@ it.scopedLive(
   "MongoDB hangs: Ctrl-C still ends the app within 5 seconds, and a second one at once",
   () =>
     Effect.gen(function* () {
-      const mongo = yield* ownMongo
+      const mongo = yield* ownMongo()
       const { app: patient } = yield* startLoadedApp(mongo.uri)
       const { app: hasty } = yield* startLoadedApp(`${mongo.uri.replace("/?", "/other?")}`)
       yield* mongo.kill("SIGSTOP")

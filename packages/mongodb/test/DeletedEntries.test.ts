@@ -1,19 +1,14 @@
 import { expect, it } from "@effect/vitest"
 import { MongoDatabase, MongoIndexes } from "@twinbox/mongodb"
 import { Key, Slot } from "@twinbox/outbox"
-import { MongoServer, type Report } from "@twinbox/services"
 import { MessageFixture } from "@twinbox/testkit"
-import { Effect, Logger, LogLevel, Option, Redacted } from "effect"
+import { Effect, Logger, LogLevel, Redacted } from "effect"
 import type { Db } from "mongodb"
+import { ownMongo } from "../../../test/setup/ownMongo.ts"
 import { commit, processOn } from "./storeFixture.ts"
 
-const silent: Report = () => Effect.void
-
 /** Keeps deleted index entries for as long as MongoDB does by default. */
-const mongoWithHistory = Effect.flatMap(
-  MongoServer.config({ report: silent, cacheGigabytes: 0.25, snapshotHistorySeconds: 300 }),
-  (config) => MongoServer.start({ ...config, uri: Option.none() })
-)
+const mongoWithHistory = ownMongo({ snapshotHistorySeconds: 300 })
 
 const delivered = 4_000
 

@@ -1,21 +1,15 @@
 import { describe, expect, it } from "@effect/vitest"
 import { MongoDatabase, MongoOutbox } from "@twinbox/mongodb"
-import { MongoServer } from "@twinbox/services"
-import { Effect, Fiber, Layer, Logger, Metric, Option, Redacted, Schedule } from "effect"
+import { Effect, Fiber, Layer, Logger, Metric, Redacted, Schedule } from "effect"
 import { SyncMetrics } from "@twinbox/repository"
+import { ownMongo } from "../../../../test/setup/ownMongo.ts"
 import { newId } from "../testRepository.ts"
 import { foreign, inStep, insertForeign, makeSync, notInStep, until, upTo, using } from "./testSync.ts"
 
 /** A MongoDB whose oplog is as small as can be: 20 MB of writes make it lose its beginning. */
 const smallOplog = Layer.unwrapScoped(
   Effect.gen(function* () {
-    const config = yield* MongoServer.config({
-      report: () => Effect.void,
-      oplogMegabytes: 1,
-      cacheGigabytes: 0.25,
-      arguments: ["--syncdelay", "1"]
-    })
-    const { uri } = yield* MongoServer.start({ ...config, uri: Option.none() })
+    const { uri } = yield* ownMongo({ oplogMegabytes: 1, arguments: ["--syncdelay", "1"] })
     return MongoOutbox.layer({ uri: Redacted.make(uri), database: "small", appName: "small" })
   })
 )
